@@ -1,0 +1,1 @@
+"""The decisions of this service, without input or output."""

@@ -1,0 +1,1 @@
+"""Makes the calls of the external batch API, one at a time for each customer."""

@@ -1,0 +1,1 @@
+"""Fetches one image per request into the object store."""

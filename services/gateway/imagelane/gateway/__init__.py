@@ -1,0 +1,1 @@
+"""The HTTP side: public images of a directory store, and the webhook receiver."""

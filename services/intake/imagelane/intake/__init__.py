@@ -1,0 +1,1 @@
+"""Turns lists of URLs into one request per image."""

@@ -1,0 +1,1 @@
+"""Decodes, fits and encodes each original, in expendable child processes."""

@@ -1,0 +1,1 @@
+"""What travels between the services: events, topics, keys, and how they become bytes."""

@@ -1,0 +1,101 @@
+"""Events to bytes and back: one line of JSON, CloudEvents attributes in headers, the customer as key."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from imagelane.contracts import events as e
+from imagelane.contracts.topics import EVENTS_OF
+
+Headers = list[tuple[str, bytes]]
+
+
+class UnreadableRecordError(ValueError):
+    """A record's bytes do not fit the topic's contract; the message names the field."""
+
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def _decoder_of(topic: str) -> msgspec.json.Decoder[Any]:
+    union: Any = EVENTS_OF[topic][0]
+    for event in EVENTS_OF[topic][1:]:
+        union = union | event
+    return msgspec.json.Decoder(union)
+
+
+_decoders: Final = {topic: _decoder_of(topic) for topic in EVENTS_OF}
+
+
+def encode(event: e.Event | e.ListSubmitted) -> bytes:
+    """The event as one line of compact JSON in UTF-8, its type first."""
+    return _encoder.encode(event)
+
+
+def decode(topic: str, value: bytes | None) -> Any:
+    """The event in a record of `topic` (named without a deployment's prefix).
+
+    Unknown fields are ignored, so that an older consumer reads a newer producer.
+    Raises `UnreadableRecordError` for everything else that does not fit, whatever the bytes are.
+    """
+    if value is None:
+        raise UnreadableRecordError("the record has no value")
+    try:
+        return _decoders[topic].decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise UnreadableRecordError(str(error)) from error
+
+
+def key_of(event: e.Event) -> bytes:
+    """The customer ID in UTF-8: the key of every record but those of `calls` and `topology`."""
+    return str(event.customer_id).encode()  # type: ignore[attr-defined] # all keyed events have it
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The W3C trace that an image's or a job's events share, derived from its identity."""
+
+    trace_id: str
+
+    @classmethod
+    def of(cls, event: e.Event) -> Trace:
+        """One trace per image where the event has an index, else one per job or customer."""
+        identity = "\0".join(
+            str(getattr(event, name, "")) for name in ("customer_id", "job_id", "index")
+        )
+        return cls(hashlib.blake2b(identity.encode(), digest_size=16).hexdigest())
+
+    def parent(self) -> bytes:
+        """A `traceparent` with a fresh span id."""
+        return f"00-{self.trace_id}-{os.urandom(8).hex()}-00".encode()
+
+
+def event_id(event: e.Event) -> str:
+    """The CloudEvents id: the same event, produced twice, has the same id."""
+    parts = [event.__struct_config__.tag]
+    for name in ("customer_id", "job_id", "index", "seq", "round", "call_id"):
+        part = getattr(event, name, msgspec.UNSET)
+        if part is not msgspec.UNSET:
+            parts.append(part)
+    identity = "\0".join(map(str, parts))
+    return hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
+
+
+def headers_of(event: e.Event, *, source: str) -> Headers:
+    """CloudEvents binary mode plus `traceparent`. `source` is a path such as `/services/intake`."""
+    occurred_at: datetime = event.occurred_at  # type: ignore[attr-defined] # all events have it
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event_id(event).encode()),
+        ("ce_type", str(event.__struct_config__.tag).encode()),
+        ("ce_source", source.encode()),
+        ("ce_time", occurred_at.isoformat().encode()),
+        ("content-type", b"application/json"),
+        ("traceparent", Trace.of(event).parent()),
+    ]

@@ -1,0 +1,1 @@
+"""Decisions that several services share. Pure: no input, output, clock or client."""

@@ -1,0 +1,1 @@
+"""The shells that several services share: Kafka, object store, HTTP, settings, logs."""

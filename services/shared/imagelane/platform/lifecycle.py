@@ -1,0 +1,44 @@
+"""How a service starts and ends: settings, logs, signals, exit code. The same for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+import uvloop
+
+from imagelane.platform import logs
+from imagelane.platform.settings import ServiceSettings, load_or_exit
+
+Settings = TypeVar("Settings", bound=ServiceSettings)
+Run = Callable[[Settings, asyncio.Event], Awaitable[None]]
+
+
+def run_service(name: str, settings_class: type[Settings], run: Run[Settings]) -> None:
+    """Runs `run(settings, stop)` until it returns; SIGTERM and SIGINT set `stop`.
+
+    Exits with 0 after a clean end, 1 after an unexpected error (logged once, here), 2 for wrong
+    settings. A service that cannot go on raises: the supervisor or Kubernetes starts it anew.
+    """
+    settings = load_or_exit(settings_class)
+    logs.configure(settings.log, service=name)
+    log = structlog.get_logger("imagelane.lifecycle")
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for one in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(one, stop.set)
+        log.info("service.started")
+        await run(settings, stop)
+        log.info("service.stopped")
+
+    try:
+        uvloop.run(main())
+    except Exception:
+        log.exception("service.failed")
+        sys.exit(1)

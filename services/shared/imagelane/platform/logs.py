@@ -1,0 +1,90 @@
+"""Logs: structlog and the standard library in one shape; JSON off a terminal, one line per event."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+
+from imagelane.platform.settings import LogSettings
+
+QUIET: Final = ("aiokafka", "faust", "mode", "botocore", "aiobotocore", "urllib3", "asyncio")
+MAX_FIELD_CHARS: Final = 2_048
+
+
+class RateLimit(logging.Filter):
+    """Lets each distinct message of a logger through at most once in `every_seconds`.
+
+    aiokafka was seen to write 190,000 "Unable connect" lines in one broker outage.
+    """
+
+    def __init__(self, every_seconds: float) -> None:
+        super().__init__()
+        self._every_seconds = every_seconds
+        self._last_at: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this line is written."""
+        key = (record.name, str(record.msg))
+        now = time.monotonic()
+        if now - self._last_at.get(key, -self._every_seconds) < self._every_seconds:
+            return False
+        self._last_at[key] = now
+        return True
+
+
+def _cap_fields(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    for name, value in event.items():
+        if isinstance(value, str) and len(value) > MAX_FIELD_CHARS and name != "exception":
+            event[name] = value[:MAX_FIELD_CHARS] + "…"
+    return event
+
+
+def configure(settings: LogSettings, *, service: str) -> None:
+    """Sets up structlog and the standard library for this process, to standard error."""
+    console = settings.form == "console" or (settings.form == "auto" and sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _cap_fields,
+    ]
+    last: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            last,
+        ],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.level.upper())
+    for name in QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    handler.addFilter(_only(RateLimit(every_seconds=10.0), prefixes=("aiokafka",)))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+def _only(limit: RateLimit, *, prefixes: tuple[str, ...]) -> logging.Filter:
+    class Limited(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            return not record.name.startswith(prefixes) or limit.filter(record)
+
+    return Limited()

@@ -1,0 +1,148 @@
+"""Producing events with delivery reports as asyncio futures, on confluent-kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Final
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from imagelane.contracts.codec import Headers, encode, headers_of, key_of
+from imagelane.contracts.events import Event
+from imagelane.contracts.topics import TOPIC_OF
+from imagelane.platform.settings import KafkaSettings
+
+PRODUCER_DEFAULTS: Final[dict[str, str | int | bool]] = {
+    "partitioner": "murmur2_random",  # librdkafka's default lands elsewhere than Faust's and Java's
+    "enable.idempotence": True,
+    "acks": "all",
+    "linger.ms": 5,
+    "compression.type": "zstd",
+    "delivery.timeout.ms": 120_000,
+    "allow.auto.create.topics": False,
+    "topic.metadata.refresh.interval.ms": 5_000,
+}
+POLL_SECONDS: Final = 0.1
+QUIET_ERRORS_SECONDS: Final = 10.0
+
+
+class DeliveryError(Exception):
+    """Kafka did not take a record. The record's work must not count as done: leave the process."""
+
+
+class EventProducer:
+    """Sends events; each send's future ends when Kafka has the record, or with `DeliveryError`.
+
+    Belongs to the running event loop. A fatal client error ends every open future.
+    """
+
+    def __init__(
+        self, settings: KafkaSettings, *, source: str, overrides: dict[str, str | int] | None = None
+    ) -> None:
+        self._settings = settings
+        self._source = source
+        self._loop = asyncio.get_running_loop()
+        self._log = structlog.get_logger("imagelane.producer")
+        self._quiet_until = 0.0
+        self._open: set[asyncio.Future[None]] = set()
+        self._reports: list[tuple[asyncio.Future[None], KafkaError | None]] = []
+        self._producer = Producer(
+            {
+                **PRODUCER_DEFAULTS,
+                **settings.client,
+                "bootstrap.servers": settings.bootstrap_servers,
+                "error_cb": self._on_error,
+                **(overrides or {}),
+            }
+        )
+        self._closing = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
+        self._poller.start()
+
+    def send(self, event: Event, *, partition: int | None = None) -> asyncio.Future[None]:
+        """Sends the event to its topic under its customer's key."""
+        return self.send_bytes(
+            TOPIC_OF[type(event)],
+            key=key_of(event),
+            value=encode(event),
+            headers=headers_of(event, source=self._source),
+            partition=partition,
+        )
+
+    def send_bytes(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        partition: int | None = None,
+    ) -> asyncio.Future[None]:
+        """Sends bytes to a topic (named without prefix). An explicit partition keeps the key."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._open.add(future)
+
+        def report(error: KafkaError | None, _message: Message) -> None:
+            self._reports.append((future, error))
+
+        while True:
+            try:
+                self._producer.produce(
+                    self._settings.topic(topic),
+                    key=key,
+                    value=value,
+                    headers=headers,  # type: ignore[arg-type] # the stubs want str | bytes | None values
+                    partition=-1 if partition is None else partition,
+                    on_delivery=report,
+                )
+            except BufferError:
+                self._producer.poll(POLL_SECONDS)
+            except KafkaException as error:
+                self._open.discard(future)
+                raise DeliveryError(str(error)) from error
+            else:
+                return future
+
+    async def flush(self) -> None:
+        """Waits until everything sent so far is delivered. Raises the first `DeliveryError`."""
+        if self._open:
+            await asyncio.gather(*self._open)
+
+    async def close(self, timeout_seconds: float = 10.0) -> None:
+        """Delivers what it can within the time-out, then stops the thread."""
+        await asyncio.to_thread(self._producer.flush, timeout_seconds)
+        self._closing.set()
+        await asyncio.to_thread(self._poller.join)
+        self._settle()
+
+    def _poll(self) -> None:
+        while not self._closing.is_set():
+            self._producer.poll(POLL_SECONDS)
+            if self._reports and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._settle)
+
+    def _settle(self) -> None:
+        reports, self._reports = self._reports, []
+        for future, error in reports:
+            self._open.discard(future)
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(DeliveryError(error.str()))
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._loop.call_soon_threadsafe(self._fail_all, DeliveryError(error.str()))
+        elif self._loop.time() >= self._quiet_until:
+            self._quiet_until = self._loop.time() + QUIET_ERRORS_SECONDS
+            self._log.warning("kafka.trouble", error=error.str())
+
+    def _fail_all(self, error: DeliveryError) -> None:
+        for future in self._open:
+            if not future.done():
+                future.set_exception(error)
+        self._open.clear()

@@ -7,44 +7,45 @@ Times are RFC 3339 with an offset, sizes are bytes, an image's `index` is its li
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-MAX_URL_CHARS = 2_048
-MAX_INLINE_URLS = 10_000
+from imagelane.contracts import fields
+from imagelane.contracts.fields import (
+    CallId,
+    CallSeq,
+    Count,
+    CustomerId,
+    Deadline,
+    DestinationName,
+    FailureCode,
+    Group,
+    HttpUrl,
+    IdempotencyKey,
+    ImageCount,
+    ImageUrl,
+    Index,
+    Instant,
+    JobId,
+    Name,
+    NotifyUrl,
+    OccurredAt,
+    Position,
+    Reason,
+    RecipeName,
+    Reference,
+    Seconds,
+    Seq,
+    Sha256,
+    SizeBytes,
+    Text255,
+)
+
+MAX_URL_CHARS = fields.MAX_URL_CHARS
+MAX_INLINE_URLS = fields.MAX_INLINE_URLS
 MAX_INLINE_BYTES = 900_000
 MAX_LIST_LINES = 100_000
-
-CustomerId = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=255,
-        pattern=r"^[^\u0000-\u001f\u007f]+$",
-        description="Who handed in the list. Also the key of every record.",
-    ),
-]
-JobId = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-z2-7]{32}$",
-        description="HMAC of customer and idempotency key: the same submission is the same job.",
-    ),
-]
-Index = Annotated[
-    int, Meta(ge=0, le=2**31 - 1, description="The image's line in the accepted list, from 0.")
-]
-Count = Annotated[int, Meta(ge=0)]
-Seq = Annotated[int, Meta(ge=0, description="A customer's calls are numbered from 1; 0 is none.")]
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-Instant = Annotated[datetime, Meta(tz=True)]
-Reason = Annotated[str, Meta(max_length=2_000)]
-Group = Annotated[str, Meta(min_length=1, max_length=255)]
-Position = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-Text255 = Annotated[str, Meta(min_length=1, max_length=255)]
-HttpUrl = Annotated[str, Meta(pattern=r"^https?://", max_length=MAX_URL_CHARS)]
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -54,7 +55,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="ty
 class ImageSet(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Images of one job, as a portable Roaring bitmap of their indexes in base64, readable beside it."""
 
-    count: Count
+    count: ImageCount
     bitmap: Annotated[str, Meta(description="Base64 of a portable Roaring bitmap.")]
     ranges: (
         Annotated[str, Meta(description="The same as text, when short: `0-99,103`.")] | UnsetType
@@ -64,14 +65,14 @@ class ImageSet(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Failure(Struct, frozen=True, kw_only=True):
     """Why an image, or a list, ended without a result. Safe to show to the customer."""
 
-    code: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    code: FailureCode
     reason: Reason
 
 
 class ListedImage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One entry of a list that says more than its URL."""
 
-    url: str
+    url: Annotated[str, Meta(description="The image's address.")]
     group: Group | UnsetType = UNSET
     position: Position | UnsetType = UNSET
 
@@ -83,16 +84,40 @@ class ListSubmitted(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     customer_id: CustomerId
-    urls: Annotated[list[str | ListedImage], Meta(min_length=1)] | UnsetType = UNSET
-    list_url: HttpUrl | UnsetType = UNSET
-    list_format: Literal["text", "json", "csv"] | UnsetType = UNSET
-    list_column: Text255 | UnsetType = UNSET
-    idempotency_key: Text255 | UnsetType = UNSET
-    recipe: Name = "default"
-    destination: Name = "default"
-    deadline: Instant | UnsetType = UNSET
-    notify_url: HttpUrl | UnsetType = UNSET
-    type: Literal["list.submitted.v1"] = "list.submitted.v1"
+    urls: (
+        Annotated[
+            list[str | ListedImage],
+            Meta(
+                min_length=1,
+                extra_json_schema={"maxItems": MAX_INLINE_URLS},  # intake refuses more, in words
+                description="The images, each as its URL or as an object; at most 900,000 bytes.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    list_url: (
+        Annotated[HttpUrl, Meta(description="Where the list lies. Read once, then frozen.")]
+        | UnsetType
+    ) = UNSET
+    list_format: (
+        Annotated[
+            Literal["text", "json", "csv"],
+            Meta(description="Text is one URL a line. Gzip is seen by itself."),
+        ]
+        | UnsetType
+    ) = UNSET
+    list_column: (
+        Annotated[Text255, Meta(description="For csv: the name of the column with the URLs.")]
+        | UnsetType
+    ) = UNSET
+    idempotency_key: IdempotencyKey | UnsetType = UNSET
+    recipe: RecipeName = "default"
+    destination: DestinationName = "default"
+    deadline: Deadline | UnsetType = UNSET
+    notify_url: NotifyUrl | UnsetType = UNSET
+    type: Annotated[
+        Literal["list.submitted.v1"], Meta(description="The event's type; may be left out.")
+    ] = "list.submitted.v1"
 
 
 class JobAccepted(Event, frozen=True, kw_only=True, tag="job.accepted.v1"):
@@ -100,12 +125,12 @@ class JobAccepted(Event, frozen=True, kw_only=True, tag="job.accepted.v1"):
 
     customer_id: CustomerId
     job_id: JobId
-    recipe: Name
-    destination: Name
-    occurred_at: Instant
-    idempotency_key: Text255 | UnsetType = UNSET
-    deadline: Instant | UnsetType = UNSET
-    notify_url: HttpUrl | UnsetType = UNSET
+    recipe: RecipeName
+    destination: DestinationName
+    occurred_at: OccurredAt
+    idempotency_key: IdempotencyKey | UnsetType = UNSET
+    deadline: Deadline | UnsetType = UNSET
+    notify_url: NotifyUrl | UnsetType = UNSET
 
 
 class JobRefused(Event, frozen=True, kw_only=True, tag="job.refused.v1"):
@@ -114,8 +139,8 @@ class JobRefused(Event, frozen=True, kw_only=True, tag="job.refused.v1"):
     customer_id: CustomerId
     job_id: JobId
     failure: Failure
-    occurred_at: Instant
-    idempotency_key: Text255 | UnsetType = UNSET
+    occurred_at: OccurredAt
+    idempotency_key: IdempotencyKey | UnsetType = UNSET
 
 
 class JobSealed(Event, frozen=True, kw_only=True, tag="job.sealed.v1"):
@@ -123,10 +148,10 @@ class JobSealed(Event, frozen=True, kw_only=True, tag="job.sealed.v1"):
 
     customer_id: CustomerId
     job_id: JobId
-    recipe: Name
-    destination: Name
-    images: Count
-    occurred_at: Instant
+    recipe: RecipeName
+    destination: DestinationName
+    images: ImageCount
+    occurred_at: OccurredAt
 
 
 class JobFinished(Event, frozen=True, kw_only=True, tag="job.finished.v1"):
@@ -134,11 +159,11 @@ class JobFinished(Event, frozen=True, kw_only=True, tag="job.finished.v1"):
 
     customer_id: CustomerId
     job_id: JobId
-    images: Count
-    delivered: Count
-    failed: Count
-    cancelled: Count
-    occurred_at: Instant
+    images: ImageCount
+    delivered: Annotated[Count, Meta(description="Images in completed calls.")]
+    failed: Annotated[Count, Meta(description="Images with a recorded failure.")]
+    cancelled: Annotated[Count, Meta(description="Images cancelled before their call.")]
+    occurred_at: OccurredAt
 
 
 class ImageRequested(Event, frozen=True, kw_only=True, tag="image.requested.v1"):
@@ -147,10 +172,10 @@ class ImageRequested(Event, frozen=True, kw_only=True, tag="image.requested.v1")
     customer_id: CustomerId
     job_id: JobId
     index: Index
-    url: Annotated[str, Meta(max_length=MAX_URL_CHARS)]
-    recipe: Name
-    destination: Name
-    occurred_at: Instant
+    url: ImageUrl
+    recipe: RecipeName
+    destination: DestinationName
+    occurred_at: OccurredAt
     group: Group | UnsetType = UNSET
     position: Position | UnsetType = UNSET
     defect: Failure | UnsetType = UNSET
@@ -160,9 +185,9 @@ class ImageRequested(Event, frozen=True, kw_only=True, tag="image.requested.v1")
 class Original(Struct, frozen=True, kw_only=True):
     """A downloaded original in the private part of the object store."""
 
-    key: str
-    size_bytes: Count
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    key: Annotated[str, Meta(description="Its key in the store.")]
+    size_bytes: SizeBytes
+    sha256: Sha256
 
 
 class ImageDownloaded(Event, frozen=True, kw_only=True, tag="image.downloaded.v1"):
@@ -171,12 +196,14 @@ class ImageDownloaded(Event, frozen=True, kw_only=True, tag="image.downloaded.v1
     customer_id: CustomerId
     job_id: JobId
     index: Index
-    url: Annotated[str, Meta(max_length=MAX_URL_CHARS)]
-    recipe: Name
-    destination: Name
-    status: Literal["ok", "failed"]
-    occurred_at: Instant
-    seconds: Annotated[float, Meta(ge=0, description="How long the step took.")]
+    url: ImageUrl
+    recipe: RecipeName
+    destination: DestinationName
+    status: Annotated[
+        Literal["ok", "failed"], Meta(description="Which of the two fields below is there.")
+    ]
+    occurred_at: OccurredAt
+    seconds: Seconds
     original: Original | UnsetType = UNSET
     failure: Failure | UnsetType = UNSET
     group: Group | UnsetType = UNSET
@@ -186,12 +213,12 @@ class ImageDownloaded(Event, frozen=True, kw_only=True, tag="image.downloaded.v1
 class Output(Struct, frozen=True, kw_only=True):
     """One named result of an image, publicly readable at `url`."""
 
-    name: Name
-    url: str
-    content_type: str
-    width: Annotated[int, Meta(ge=1)]
-    height: Annotated[int, Meta(ge=1)]
-    size_bytes: Count
+    name: Annotated[Name, Meta(description="The output's name in the recipe.")]
+    url: Annotated[str, Meta(description="Its public address.")]
+    content_type: Annotated[str, Meta(description="Its media type.")]
+    width: Annotated[int, Meta(ge=1, description="In pixels.")]
+    height: Annotated[int, Meta(ge=1, description="In pixels.")]
+    size_bytes: SizeBytes
 
 
 class ImageProcessed(Event, frozen=True, kw_only=True, tag="image.processed.v1"):
@@ -200,13 +227,17 @@ class ImageProcessed(Event, frozen=True, kw_only=True, tag="image.processed.v1")
     customer_id: CustomerId
     job_id: JobId
     index: Index
-    url: Annotated[str, Meta(max_length=MAX_URL_CHARS)]
-    recipe: Name
-    destination: Name
-    status: Literal["ok", "failed"]
-    occurred_at: Instant
-    seconds: Annotated[float, Meta(ge=0, description="How long the step took.")]
-    outputs: list[Output] | UnsetType = UNSET
+    url: ImageUrl
+    recipe: RecipeName
+    destination: DestinationName
+    status: Annotated[
+        Literal["ok", "failed"], Meta(description="Which of the two fields below is there.")
+    ]
+    occurred_at: OccurredAt
+    seconds: Seconds
+    outputs: (
+        Annotated[list[Output], Meta(description="One for each output of the recipe.")] | UnsetType
+    ) = UNSET
     failure: Failure | UnsetType = UNSET
     group: Group | UnsetType = UNSET
     position: Position | UnsetType = UNSET
@@ -216,8 +247,8 @@ class ReadyImages(Struct, frozen=True, kw_only=True):
     """Images of one job that are ready; with the recipe and destination that give their URLs."""
 
     job_id: JobId
-    recipe: Name
-    destination: Name
+    recipe: RecipeName
+    destination: DestinationName
     images: ImageSet
 
 
@@ -225,9 +256,11 @@ class BatchRequested(Event, frozen=True, kw_only=True, tag="batch.requested.v1")
     """The batcher asks for the customer's next call. The same `seq` always names the same images."""
 
     customer_id: CustomerId
-    seq: Annotated[int, Meta(ge=1)]
-    jobs: Annotated[list[ReadyImages], Meta(min_length=1)]
-    occurred_at: Instant
+    seq: CallSeq
+    jobs: Annotated[
+        list[ReadyImages], Meta(min_length=1, description="The images for it, oldest job first.")
+    ]
+    occurred_at: OccurredAt
 
 
 class SettledImages(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -242,8 +275,8 @@ class ImagesSettled(Event, frozen=True, kw_only=True, tag="images.settled.v1"):
     """The batcher reports images that will be in no call: they failed on the road, or were cancelled."""
 
     customer_id: CustomerId
-    jobs: Annotated[list[SettledImages], Meta(min_length=1)]
-    occurred_at: Instant
+    jobs: Annotated[list[SettledImages], Meta(min_length=1, description="The images, job by job.")]
+    occurred_at: OccurredAt
 
 
 class JobOutcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -260,29 +293,39 @@ class CallCompleted(Event, frozen=True, kw_only=True, tag="call.completed.v1"):
     """What the call `seq` did. Told again after a restart; folding it twice changes nothing."""
 
     customer_id: CustomerId
-    seq: Annotated[int, Meta(ge=1)]
+    seq: CallSeq
     last_seq: Seq
-    status: Literal["completed", "partial", "failed", "refused", "empty"]
-    images: Count
-    jobs: list[JobOutcome]
-    occurred_at: Instant
-    call_id: str | UnsetType = UNSET
-    started_at: Instant | UnsetType = UNSET
-    max_images: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    status: Annotated[
+        Literal["completed", "partial", "failed", "refused", "empty"],
+        Meta(description="How the call ended; `empty`: there was nothing left to send."),
+    ]
+    images: ImageCount
+    jobs: Annotated[list[JobOutcome], Meta(description="What became of its images, job by job.")]
+    occurred_at: OccurredAt
+    call_id: CallId | UnsetType = UNSET
+    started_at: Annotated[Instant, Meta(description="When the API took it.")] | UnsetType = UNSET
+    max_images: (
+        Annotated[int, Meta(ge=1, description="The API takes no more than these in a call.")]
+        | UnsetType
+    ) = UNSET
 
 
 class LaneTold(Event, frozen=True, kw_only=True, tag="lane.told.v1"):
     """The truth about a lane, for a batcher that asked for a seq that is not next, or settled images.
 
     One record per job: `job` holds the whole outcome of that job so far.
-    `busy` says that the call `last_seq` is not resolved yet.
+    Several records may answer one request; the last of them carries `answers`.
     """
 
     customer_id: CustomerId
     last_seq: Seq
-    busy: bool
-    occurred_at: Instant
+    busy: Annotated[bool, Meta(description="The call `last_seq` is not resolved yet.")]
+    occurred_at: OccurredAt
     job: JobOutcome | UnsetType = UNSET
+    answers: (
+        Annotated[CallSeq, Meta(description="The request that this closing record answers.")]
+        | UnsetType
+    ) = UNSET
 
 
 class ImagesMissing(Event, frozen=True, kw_only=True, tag="images.missing.v1"):
@@ -291,17 +334,17 @@ class ImagesMissing(Event, frozen=True, kw_only=True, tag="images.missing.v1"):
     customer_id: CustomerId
     job_id: JobId
     images: ImageSet
-    round: Annotated[int, Meta(ge=1)]
-    occurred_at: Instant
+    round: Annotated[int, Meta(ge=1, description="Which sweep of the job this is.")]
+    occurred_at: OccurredAt
 
 
 class CallHinted(Event, frozen=True, kw_only=True, tag="call.hinted.v1"):
     """A webhook said that something happened to a call: reason enough to look at it, and no more."""
 
     customer_id: CustomerId
-    call_id: Text255
-    occurred_at: Instant
-    reference: Text255 | UnsetType = UNSET
+    call_id: Annotated[Text255, Meta(description="The call as the webhook names it.")]
+    occurred_at: OccurredAt
+    reference: Reference | UnsetType = UNSET
 
 
 class CancelJob(Event, frozen=True, kw_only=True, tag="cancel.job.v1"):
@@ -309,59 +352,75 @@ class CancelJob(Event, frozen=True, kw_only=True, tag="cancel.job.v1"):
 
     customer_id: CustomerId
     job_id: JobId
-    decided_by: Text255
-    occurred_at: Instant
+    decided_by: Annotated[Text255, Meta(description="Who decided.")]
+    occurred_at: OccurredAt
 
 
 class LaneTicked(Event, frozen=True, kw_only=True, tag="lane.ticked.v1"):
     """The batcher's own alarm clock for a lane. Harmless when late, doubled or foreign."""
 
     customer_id: CustomerId
-    occurred_at: Instant
+    occurred_at: OccurredAt
 
 
 class PlannedImages(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Images of one job in a plan, frozen, in the order of the request's body."""
 
     job_id: JobId
-    recipe: Name
-    destination: Name
+    recipe: RecipeName
+    destination: DestinationName
     images: ImageSet
 
 
 class CallPlan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A call as it was frozen before its first byte was sent."""
 
-    seq: Annotated[int, Meta(ge=1)]
-    jobs: list[PlannedImages]
-    images: Count
-    reference: Text255
-    body_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-    planned_at: Instant
-    callback_url: str | UnsetType = UNSET
+    seq: CallSeq
+    jobs: Annotated[list[PlannedImages], Meta(description="Its images, job by job.")]
+    images: ImageCount
+    reference: Reference
+    body_sha256: Annotated[Sha256, Meta(description="Of the whole request body, in hexadecimal.")]
+    planned_at: Annotated[Instant, Meta(description="When it was frozen.")]
+    callback_url: (
+        Annotated[str, Meta(description="Where the API shall send its webhook.")] | UnsetType
+    ) = UNSET
 
 
 class LaneRecorded(Event, frozen=True, kw_only=True, tag="lane.recorded.v1"):
     """The dispatcher's log, one per customer: where the lane stands."""
 
     customer_id: CustomerId
-    state: Literal["idle", "planned", "submitting", "active", "held"]
+    state: Annotated[
+        Literal["idle", "planned", "submitting", "active", "held"],
+        Meta(
+            description="`planned` before the first attempt, `submitting` while one is under way."
+        ),
+    ]
     last_seq: Seq
-    occurred_at: Instant
+    occurred_at: OccurredAt
     plan: CallPlan | UnsetType = UNSET
-    call_id: str | UnsetType = UNSET
-    attempts: Count = 0
-    ambiguous: bool = False
-    first_attempt_at: Instant | UnsetType = UNSET
-    active_since: Instant | UnsetType = UNSET
-    hold_reason: Reason | UnsetType = UNSET
+    call_id: CallId | UnsetType = UNSET
+    attempts: Annotated[Count, Meta(description="How often the plan's bytes were sent.")] = 0
+    ambiguous: Annotated[bool, Meta(description="An attempt ended without a definite answer.")] = (
+        False
+    )
+    first_attempt_at: (
+        Annotated[Instant, Meta(description="When the plan's bytes were first sent.")] | UnsetType
+    ) = UNSET
+    active_since: (
+        Annotated[Instant, Meta(description="Since when the call is known to run.")] | UnsetType
+    ) = UNSET
+    hold_reason: (
+        Annotated[Reason, Meta(description="Why nothing is sent until a person decides.")]
+        | UnsetType
+    ) = UNSET
     last_answer: CallCompleted | UnsetType = UNSET
 
 
 class AttemptsOfImages(Struct, frozen=True, kw_only=True):
     """Images of a job that were sent `attempts` times and came back failed."""
 
-    attempts: Annotated[int, Meta(ge=1)]
+    attempts: Annotated[int, Meta(ge=1, description="How often they were sent.")]
     images: ImageSet
 
 
@@ -370,17 +429,20 @@ class JobRecorded(Event, frozen=True, kw_only=True, tag="job.recorded.v1"):
 
     customer_id: CustomerId
     job_id: JobId
-    occurred_at: Instant
+    occurred_at: OccurredAt
     delivered: ImageSet | UnsetType = UNSET
     failed: ImageSet | UnsetType = UNSET
     cancelled: ImageSet | UnsetType = UNSET
-    resent: list[AttemptsOfImages] | UnsetType = UNSET
+    resent: (
+        Annotated[list[AttemptsOfImages], Meta(description="Images sent more than once, so far.")]
+        | UnsetType
+    ) = UNSET
 
 
 class TopologyRecorded(Event, frozen=True, kw_only=True, tag="topology.recorded.v1"):
     """How many partitions the strict topics have, and whose deployment this is. Compared, never guessed."""
 
-    deployment_id: Text255
-    strict_partitions: Annotated[int, Meta(ge=1)]
-    partitioner: Literal["murmur2"]
-    occurred_at: Instant
+    deployment_id: Annotated[Text255, Meta(description="The setting of this name.")]
+    strict_partitions: Annotated[int, Meta(ge=1, description="The setting of this name.")]
+    partitioner: Annotated[Literal["murmur2"], Meta(description="What maps a key to a partition.")]
+    occurred_at: OccurredAt

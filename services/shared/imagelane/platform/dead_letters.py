@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 
+from imagelane.contracts.codec import Headers
 from imagelane.contracts.topics import dead_letter_topic
 from imagelane.platform.producer import EventProducer
 from imagelane.platform.records import Record
 
 
-def send_dead_letter(
-    producer: EventProducer, record: Record, error: Exception, *, group: str
-) -> asyncio.Future[None]:
-    """Sends the record's own key, value and headers to `dlq.<topic>`; await it before `done`."""
+def dead_letter_headers(record: Record, error: Exception, *, group: str) -> Headers:
+    """The record's own headers, and where it stood and why it is here."""
     why = {
         "topic": record.topic,
         "partition": str(record.partition),
@@ -24,10 +23,17 @@ def send_dead_letter(
         "exception.class.name": type(error).__name__,
         "message": str(error),
     }
-    headers = [(f"__dlq.errors.{name}", text.encode()) for name, text in why.items()]
+    added = [(f"__dlq.errors.{name}", text.encode()) for name, text in why.items()]
+    return [*record.headers, *added]
+
+
+def send_dead_letter(
+    producer: EventProducer, record: Record, error: Exception, *, group: str
+) -> asyncio.Future[None]:
+    """Sends the record's own key, value and headers to `dlq.<topic>`; await it before `done`."""
     return producer.send_bytes(
         dead_letter_topic(record.topic),
         key=record.key,
         value=record.value,
-        headers=[*record.headers, *headers],
+        headers=dead_letter_headers(record, error, group=group),
     )

@@ -12,7 +12,7 @@ import structlog
 import uvloop
 
 from imagelane.platform import logs
-from imagelane.platform.settings import ServiceSettings, load_or_exit
+from imagelane.platform.settings import ServiceSettings, SettingsError, load_or_exit
 
 Settings = TypeVar("Settings", bound=ServiceSettings)
 Run = Callable[[Settings, asyncio.Event], Awaitable[None]]
@@ -22,7 +22,8 @@ def run_service(name: str, settings_class: type[Settings], run: Run[Settings]) -
     """Runs `run(settings, stop)` until it returns; SIGTERM and SIGINT set `stop`.
 
     Exits with 0 after a clean end, 1 after an unexpected error (logged once, here), 2 for wrong
-    settings. A service that cannot go on raises: the supervisor or Kubernetes starts it anew.
+    settings, also when they prove wrong in use and `run` raises `SettingsError`. A service that
+    cannot go on raises: the supervisor or Kubernetes starts it anew.
     """
     settings = load_or_exit(settings_class)
     logs.configure(settings.log, service=name)
@@ -39,6 +40,9 @@ def run_service(name: str, settings_class: type[Settings], run: Run[Settings]) -
 
     try:
         uvloop.run(main())
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
     except Exception:
         log.exception("service.failed")
         sys.exit(1)

@@ -22,6 +22,7 @@ PRODUCER_DEFAULTS: Final[dict[str, str | int | bool]] = {
     "compression.type": "zstd",
     "delivery.timeout.ms": 120_000,
     "allow.auto.create.topics": False,
+    "message.max.bytes": 100_000_000,  # the topic decides: a dead letter is whatever was once taken
     "topic.metadata.refresh.interval.ms": 5_000,
 }
 POLL_SECONDS: Final = 0.1
@@ -104,6 +105,15 @@ class EventProducer:
                 raise DeliveryError(str(error)) from error
             else:
                 return future
+
+    async def can_reach(self, topic: str, timeout_seconds: float) -> bool:
+        """Whether the broker answers in time and has the topic (named without prefix)."""
+        name = self._settings.topic(topic)
+        try:
+            metadata = await asyncio.to_thread(self._producer.list_topics, name, timeout_seconds)
+        except KafkaException:
+            return False
+        return metadata.topics[name].error is None
 
     async def flush(self) -> None:
         """Waits until everything sent so far is delivered. Raises the first `DeliveryError`."""

@@ -33,6 +33,7 @@ class ObjectHeaders:
 class ObjectStore(Protocol):
     """One bucket or folder. Keys are relative paths of ASCII letters, digits and `._-/`.
 
+    No part of a key begins with a dot, and no object's key is another one's folder.
     Raises `ValueError` for any other key (`..` above all), `StoreUnavailableError` when it fails.
     """
 

@@ -1,1 +1,1 @@
-"""The decisions of this service, without input or output."""
+"""The dispatcher's decisions: what may be called, what an answer means, what became of each image."""

@@ -1,1 +1,1 @@
-"""The decisions of this service, without input or output."""
+"""Intake's decisions: what a record means, what a list holds, how much may be requested."""

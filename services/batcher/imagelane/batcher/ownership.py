@@ -1,0 +1,177 @@
+"""The gate between Faust and the lanes: open only while this process surely owns what it reads.
+
+Faust calls `on_recover` for recoveries that a newer rebalance has overtaken, and delivers records of
+an old assignment. So nothing is decided there: inputs are set to where reading has to begin, and the
+lanes are built when Faust says that it is ready, if the generation is still the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from aiokafka.errors import IllegalStateError
+from faust import Table
+from faust.types import TP
+
+from imagelane.batcher.clock import now
+from imagelane.batcher.core.lanes import Lanes
+from imagelane.batcher.core.order import OrderGuard, Place
+from imagelane.batcher.core.policy import Rules
+from imagelane.batcher.core.records import partition_of_key, table_key
+from imagelane.batcher.faust_app import LaneApp
+from imagelane.batcher.leaving import Exit, leave
+from imagelane.batcher.metrics import GATE_OPENED
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where reading begins in one generation of the group."""
+
+    generation: int
+    first: dict[Place, int]
+    rewind: dict[Place, int]
+    """Inputs of which more is committed than the earliest record: there, if the table is lost."""
+
+
+class Ownership:
+    """Which partitions' lanes this process holds, since which generation."""
+
+    on_open: Callable[[list[int]], None]
+    """Called when the gate has opened, with the partitions whose table is new."""
+
+    def __init__(
+        self,
+        app: LaneApp,
+        table: Table[bytes, bytes],
+        *,
+        inputs: frozenset[str],
+        partitions: int,
+        rules: Rules,
+    ) -> None:
+        self._app = app
+        self._table = table
+        self._inputs = inputs
+        self._partitions = partitions
+        self._rules = rules
+        self._log = structlog.get_logger("imagelane.batcher")
+        self._found: Found | None = None
+        self._opened = asyncio.Event()
+        self._rewinding: asyncio.Task[None] | None = None
+        self.is_open = False
+        self.generation = -1
+        self.shut_since_seconds = now().seconds
+        self.lanes: dict[int, Lanes] = {}
+        self.guard = OrderGuard({})
+
+    def shut(self) -> None:
+        """Lets nothing through any more. May be called from the consumer's thread."""
+        if self.is_open:
+            self.shut_since_seconds = now().seconds
+        self.is_open = False
+
+    async def passage(self) -> None:
+        """Waits until the gate is open."""
+        while not self.is_open:
+            self._opened.clear()
+            await self._opened.wait()
+
+    async def locate(self) -> None:
+        """After a recovery: sets every input to where reading has to begin, and remembers it.
+
+        Faust swallows what is raised here, so it runs apart and an error ends the process.
+        """
+        task = asyncio.ensure_future(self._locate())
+        await asyncio.wait([task])
+        if error := task.exception():
+            leave(1, "the inputs' offsets could not be read", error)
+
+    async def _locate(self) -> None:
+        consumer = self._app.lane_consumer
+        generation = self._app.consumer_generation_id
+        places = {TP(*tp) for tp in consumer.assignment() if tp.topic in self._inputs}
+        try:
+            committed = await consumer.seek_to_committed()
+            earliest = await consumer.earliest_offsets(*places)
+            ends = await consumer.highwaters(*places)
+            if generation != self._app.consumer_generation_id:
+                return
+            first = {place: max(committed.get(place) or 0, earliest[place]) for place in places}
+            _refuse_foreign(first, ends)
+            await consumer.seek_wait(first)
+        except IllegalStateError:
+            return  # overtaken: the partitions are not ours any more
+        self._found = Found(
+            generation,
+            first={Place(*place): offset for place, offset in first.items()},
+            rewind={
+                Place(*place): earliest[place]
+                for place in places
+                if (committed.get(place) or 0) > earliest[place]
+            },
+        )
+
+    def begin(self) -> None:
+        """Faust says that it is ready: builds the lanes and opens the gate, if that is true."""
+        found = self._found
+        if found is None or found.generation != self._app.consumer_generation_id:
+            return
+        owned = {place.partition for place in found.first}
+        records = self._records_of(owned)
+        new = [partition for partition in owned if table_key(partition) not in records[partition]]
+        lost = [place for place in found.rewind if place.partition in new]
+        if lost:
+            self._rewinding = asyncio.ensure_future(
+                self._rewind({place: found.rewind[place] for place in lost})
+            )
+            return
+        moment = now()
+        self.lanes = {}
+        for partition in owned:
+            lanes = self.lanes[partition] = Lanes(self._rules, writer=secrets.token_hex(4))
+            lanes.restore(records[partition].items(), moment)
+        self.guard = OrderGuard(found.first)
+        self.generation = found.generation
+        self.is_open = True
+        self._opened.set()
+        GATE_OPENED.inc()
+        self._log.info(
+            "gate.opened",
+            generation=found.generation,
+            partitions=sorted(owned),
+            records=sum(map(len, records.values())),
+            lanes=sum(len(list(lanes)) for lanes in self.lanes.values()),
+        )
+        self.on_open(new)
+
+    def _records_of(self, owned: set[int]) -> dict[int, dict[bytes, bytes]]:
+        """The table's records by partition. Faust's store may still have those of partitions that left."""
+        records: dict[int, dict[bytes, bytes]] = {partition: {} for partition in owned}
+        for key, value in self._table.data.items():
+            partition = partition_of_key(key, self._partitions)
+            if partition in owned:
+                records[partition][key] = value
+        return records
+
+    async def _rewind(self, offsets: Mapping[Place, int]) -> None:
+        """The table is gone though offsets are committed: everything that is left is read again."""
+        to = {TP(*place): offset for place, offset in offsets.items()}
+        if await self._app.lane_consumer.set_back(to):
+            leave(Exit.TABLE_LOST, "the table is lost; the inputs were set back", offsets=str(to))
+        leave(1, "the table is lost, and the inputs could not be set back")
+
+
+def _refuse_foreign(first: Mapping[TP, int], ends: Mapping[TP, int]) -> None:
+    for place, offset in first.items():
+        if offset > ends[place]:
+            leave(
+                Exit.FOREIGN_RECORDS,
+                "more is committed than the topic has: it was deleted and made anew",
+                topic=place.topic,
+                partition=place.partition,
+                committed=offset,
+                end=ends[place],
+            )

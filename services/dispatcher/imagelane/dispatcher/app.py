@@ -1,0 +1,97 @@
+"""Builds the dispatcher from its settings, and runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections import deque
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
+
+from imagelane.contracts.topics import BATCHES, CALLBACKS, CALLS, COMPLETED, dead_letter_topic
+from imagelane.dispatcher.batch_api import open_batch_api
+from imagelane.dispatcher.caller import Caller
+from imagelane.dispatcher.core.plan import Terms
+from imagelane.dispatcher.dispatching import Dispatching
+from imagelane.dispatcher.errands import Happening
+from imagelane.dispatcher.failpoints import Failpoints
+from imagelane.dispatcher.log import SOURCE, CallLog
+from imagelane.dispatcher.membership import INPUTS, SERVICE, Membership
+from imagelane.dispatcher.owner import LaneOwner
+from imagelane.dispatcher.ownership import Ownership
+from imagelane.dispatcher.settings import Settings
+from imagelane.dispatcher.turn import Rules
+from imagelane.dispatcher.watchdog import Watchdog
+from imagelane.platform.groups import configure_group, require_topics
+from imagelane.platform.producer import EventProducer
+from imagelane.platform.stores import destinations_of
+
+LEAVING_SECONDS: Final = 0.5
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Makes calls until `stop` is set. Raises whatever it cannot go on from."""
+    kafka, own = settings.kafka, settings.dispatcher
+    async with AsyncExitStack() as resources:
+        api = open_batch_api(settings.batch_api)
+        resources.push_async_callback(api.close)
+        await asyncio.to_thread(require_topics, kafka, _topics())
+        if kafka.group_protocol == "consumer":
+            await asyncio.to_thread(configure_group, kafka, SERVICE)
+        producer = EventProducer(kafka, source=SOURCE)
+        resources.push_async_callback(producer.close)
+        ownership = Ownership(kafka.session_timeout_seconds)
+        watchdog = Watchdog(ownership)
+        watchdog.start()
+        resources.callback(watchdog.stop)
+
+        terms = Terms(
+            settings.deployment_id,
+            destinations_of(settings.store.destinations),
+            own.callback_url or None,
+        )
+        failpoints = Failpoints.of(own)
+        happenings: deque[Happening] = deque()
+        tasks = await resources.enter_async_context(asyncio.TaskGroup())
+        caller = Caller(
+            api,
+            ownership,
+            terms,
+            posts_in_flight=own.posts_in_flight,
+            failpoints=failpoints,
+            done=happenings.append,
+            spawn=tasks.create_task,
+        )
+        membership = Membership(kafka, ownership, leaving=_dropping(caller))
+        log = CallLog(kafka, worker_name=own.worker_name)
+        rules = Rules(terms, own.policy())
+        owner = LaneOwner(kafka, ownership, membership, log, rules, failpoints)
+        await Dispatching(
+            kafka,
+            owner=owner,
+            caller=caller,
+            producer=producer,
+            happenings=happenings,
+            tasks=tasks,
+        ).run(stop)
+
+
+def _topics() -> list[str]:
+    return [BATCHES, CALLBACKS, CALLS, COMPLETED, *map(dead_letter_topic, INPUTS)]
+
+
+def _dropping(caller: Caller) -> Callable[[frozenset[int]], None]:
+    """Ends the steps of partitions that leave, called in the Kafka thread, before they are handed over."""
+    loop = asyncio.get_running_loop()
+
+    def drop(partitions: frozenset[int]) -> None:
+        dropped = asyncio.run_coroutine_threadsafe(caller.drop(partitions), loop)
+        try:
+            dropped.result(LEAVING_SECONDS)
+        except concurrent.futures.TimeoutError:
+            structlog.get_logger("imagelane.caller").warning("steps.still_ending")
+
+    return drop

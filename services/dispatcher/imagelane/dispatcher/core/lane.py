@@ -1,0 +1,154 @@
+"""The state machine of a lane. Whatever changes a lane's state goes through the table below.
+
+`LaneRecorded` is the state itself, so the log is its history and its last record the whole lane.
+Two laws hold besides the table: a plan's seq is the next one, and a *planned* lane has no request
+under way that could still be accepted (whoever finds it may send without asking first).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from imagelane.contracts.events import CallCompleted, CallPlan, LaneRecorded
+
+State = Literal["idle", "planned", "submitting", "active", "held"]
+MAX_REASON_CHARS: Final = 2_000
+
+
+class Move(StrEnum):
+    """What can happen to a lane."""
+
+    PLAN = "plan"
+    ATTEMPT = "attempt"
+    DEFER = "defer"
+    ACCEPT = "accept"
+    RESOLVE = "resolve"
+    REFUSE = "refuse"
+    HOLD = "hold"
+
+
+TRANSITIONS: Final[dict[tuple[State, Move], State]] = {
+    ("idle", Move.PLAN): "planned",
+    ("idle", Move.REFUSE): "idle",  # a request that cannot be planned still consumes its seq
+    ("planned", Move.ATTEMPT): "submitting",
+    ("planned", Move.ACCEPT): "active",  # found by our reference: another worker's request
+    ("planned", Move.HOLD): "held",
+    ("submitting", Move.ATTEMPT): "submitting",  # the same bytes under the same key
+    ("submitting", Move.DEFER): "planned",  # a definite no: nothing of ours is under way
+    ("submitting", Move.ACCEPT): "active",
+    ("submitting", Move.REFUSE): "idle",
+    ("submitting", Move.HOLD): "held",
+    ("active", Move.RESOLVE): "idle",
+    ("active", Move.HOLD): "held",
+    ("held", Move.ATTEMPT): "submitting",
+    ("held", Move.ACCEPT): "active",
+    ("held", Move.RESOLVE): "idle",
+    ("held", Move.HOLD): "held",  # for another reason
+}
+
+
+class IllegalMoveError(Exception):
+    """A decision that the lane's state does not allow: a bug, and nothing was changed."""
+
+
+def unheard_of(customer_id: str, now: datetime) -> LaneRecorded:
+    """The lane of a customer for whom nothing was ever planned."""
+    return LaneRecorded(customer_id=customer_id, state="idle", last_seq=0, occurred_at=now)
+
+
+def is_busy(lane: LaneRecorded) -> bool:
+    """Whether the call `last_seq` is not resolved yet."""
+    return lane.state != "idle"
+
+
+def plan_of(lane: LaneRecorded) -> CallPlan:
+    """The frozen call of a busy lane."""
+    if lane.plan is UNSET:
+        raise IllegalMoveError(f"a lane that is {lane.state} has no plan")
+    return lane.plan
+
+
+def plan(lane: LaneRecorded, frozen: CallPlan, now: datetime) -> LaneRecorded:
+    """The lane with its next call frozen."""
+    if frozen.seq != lane.last_seq + 1:
+        raise IllegalMoveError(f"seq {frozen.seq} planned after {lane.last_seq}")
+    return _moved(lane, Move.PLAN, now, plan=frozen, last_seq=frozen.seq, last_answer=UNSET)
+
+
+def attempt(lane: LaneRecorded, now: datetime, *, in_doubt: bool) -> LaneRecorded:
+    """The lane with one more attempt, durable before its first byte is sent."""
+    first = now if lane.first_attempt_at is UNSET else lane.first_attempt_at
+    return _moved(
+        lane,
+        Move.ATTEMPT,
+        now,
+        attempts=lane.attempts + 1,
+        ambiguous=lane.ambiguous or in_doubt,
+        first_attempt_at=first,
+        hold_reason=UNSET,
+    )
+
+
+def defer(lane: LaneRecorded, now: datetime) -> LaneRecorded:
+    """The lane after a definite "not now". Not for a lane with an ambiguous attempt."""
+    if lane.ambiguous:
+        raise IllegalMoveError("an attempt of unknown fate cannot be taken back")
+    return _moved(lane, Move.DEFER, now)
+
+
+def accept(lane: LaneRecorded, call_id: str, now: datetime) -> LaneRecorded:
+    """The lane with its call running at the API."""
+    since = now if lane.active_since is UNSET else lane.active_since
+    return _moved(lane, Move.ACCEPT, now, call_id=call_id, active_since=since, hold_reason=UNSET)
+
+
+def resolve(lane: LaneRecorded, answer: CallCompleted, now: datetime) -> LaneRecorded:
+    """The lane after its call has ended."""
+    return _ended(lane, Move.RESOLVE, answer, now)
+
+
+def refuse(lane: LaneRecorded, answer: CallCompleted, now: datetime) -> LaneRecorded:
+    """The lane after its plan was refused for good; its seq is consumed."""
+    if lane.ambiguous:
+        raise IllegalMoveError("a refusal after an attempt of unknown fate is not definite")
+    return _ended(lane, Move.REFUSE, answer, now)
+
+
+def hold(lane: LaneRecorded, reason: str, now: datetime, *, in_doubt: bool = False) -> LaneRecorded:
+    """The lane standing still, with a reason that a person understands."""
+    return _moved(
+        lane,
+        Move.HOLD,
+        now,
+        hold_reason=reason[:MAX_REASON_CHARS],
+        ambiguous=lane.ambiguous or in_doubt,
+    )
+
+
+def _ended(lane: LaneRecorded, move: Move, answer: CallCompleted, now: datetime) -> LaneRecorded:
+    return _moved(
+        lane,
+        move,
+        now,
+        last_seq=answer.seq,
+        last_answer=answer,
+        plan=UNSET,
+        call_id=UNSET,
+        attempts=0,
+        ambiguous=False,
+        first_attempt_at=UNSET,
+        active_since=UNSET,
+        hold_reason=UNSET,
+    )
+
+
+def _moved(lane: LaneRecorded, move: Move, now: datetime, **changes: Any) -> LaneRecorded:
+    state = TRANSITIONS.get((lane.state, move))
+    if state is None:
+        raise IllegalMoveError(f"{move} of a lane that is {lane.state}")
+    return replace(lane, state=state, occurred_at=now, **changes)

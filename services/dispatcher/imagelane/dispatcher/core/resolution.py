@@ -1,0 +1,145 @@
+"""How a plan ends: what an ended call, or a refused plan, makes of each of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from msgspec import UNSET
+from pyroaring import BitMap
+
+from imagelane.contracts.events import CallCompleted, CallPlan, JobOutcome, LaneRecorded
+from imagelane.contracts.image_sets import pack_some, unpack
+from imagelane.dispatcher.core import outcomes as o
+from imagelane.dispatcher.core.answers import Call, CallStatus, Refused
+from imagelane.dispatcher.core.lane import plan_of
+from imagelane.dispatcher.core.plan import Terms, UnplannableError, images_named
+
+OutcomesOf = Callable[[str], o.JobOutcomes]
+
+
+class UnresolvableError(Exception):
+    """The API's answer does not say what became of our images; the message says why not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The answer to the batcher, and the outcomes of the jobs that it changes."""
+
+    answer: CallCompleted
+    jobs: Mapping[str, o.JobOutcomes]
+
+
+def of_call(
+    lane: LaneRecorded,
+    call: Call,
+    *,
+    terms: Terms,
+    outcomes_of: OutcomesOf,
+    item_attempts: int,
+    now: datetime,
+) -> Resolution:
+    """The lane's call has ended. Raises `UnresolvableError`."""
+    plan = plan_of(lane)
+    images = _images_of(plan)
+    failed = _failed(plan, call, images, terms)
+    jobs: dict[str, o.JobOutcomes] = {}
+    told: list[JobOutcome] = []
+    for job_id, planned in images.items():
+        bad = failed.get(job_id, BitMap())
+        jobs[job_id], lost, returned = o.after_call(
+            outcomes_of(job_id), delivered=planned - bad, failed=bad, item_attempts=item_attempts
+        )
+        told.append(
+            JobOutcome(
+                job_id=job_id,
+                delivered=pack_some(planned - bad),
+                failed=pack_some(lost),
+                returned=pack_some(returned),
+            )
+        )
+    answer = CallCompleted(
+        customer_id=lane.customer_id,
+        seq=plan.seq,
+        last_seq=plan.seq,
+        status=_status(call, failed),
+        images=plan.images,
+        jobs=told,
+        occurred_at=now,
+        call_id=call.id,
+        started_at=lane.active_since,
+    )
+    return Resolution(answer, jobs)
+
+
+def of_refusal(
+    lane: LaneRecorded,
+    plan: CallPlan,
+    refused: Refused,
+    *,
+    terms: Terms,
+    outcomes_of: OutcomesOf,
+    now: datetime,
+) -> Resolution:
+    """A plan was refused: images that are named fail, and so does one that is alone; the rest returns.
+
+    Where nothing is named, the answer hints at half as many images, so that the bad one is found by halving.
+    """
+    images = _images_of(plan)
+    named = images_named(plan.jobs, refused.named, terms)
+    if plan.images == 1:
+        named = images
+    jobs = {
+        job_id: o.settled(outcomes_of(job_id), failed=bad, cancelled=BitMap(), planned=BitMap())
+        for job_id, bad in named.items()
+    }
+    told = [
+        JobOutcome(
+            job_id=job_id,
+            failed=pack_some(named.get(job_id, BitMap())),
+            returned=pack_some(planned - named.get(job_id, BitMap())),
+        )
+        for job_id, planned in images.items()
+    ]
+    answer = CallCompleted(
+        customer_id=lane.customer_id,
+        seq=plan.seq,
+        last_seq=plan.seq,
+        status="refused",
+        images=plan.images,
+        jobs=told,
+        occurred_at=now,
+        max_images=UNSET if named else plan.images // 2,
+    )
+    return Resolution(answer, jobs)
+
+
+def _failed(
+    plan: CallPlan, call: Call, images: Mapping[str, BitMap], terms: Terms
+) -> Mapping[str, BitMap]:
+    if call.status is CallStatus.FAILED:
+        return images
+    try:
+        named = images_named(plan.jobs, call.failed_urls, terms)
+    except UnplannableError as error:
+        raise UnresolvableError(
+            f"whose failures call {call.id} names is unknown: {error}"
+        ) from error
+    if call.status is CallStatus.PARTIAL and not named:
+        raise UnresolvableError(f"call {call.id} has failed in part but names none of our images")
+    return named
+
+
+def _status(call: Call, failed: Mapping[str, BitMap]) -> Literal["completed", "partial", "failed"]:
+    if call.status is CallStatus.FAILED:
+        return "failed"
+    return "partial" if failed else "completed"
+
+
+def _images_of(plan: CallPlan) -> dict[str, BitMap]:
+    images: dict[str, BitMap] = {}
+    for job in plan.jobs:
+        images[job.job_id] = images.get(job.job_id, BitMap()) | unpack(job.images)
+    return images

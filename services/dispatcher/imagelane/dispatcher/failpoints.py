@@ -1,0 +1,43 @@
+"""Points at which a test may have the process killed, between any two steps that must survive it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from imagelane.dispatcher.settings import DispatcherSettings, Failpoint
+
+AFTER_STATE: Final[dict[str, Failpoint]] = {
+    "planned": "after_plan",
+    "submitting": "after_attempt",
+    "active": "after_active",
+    "idle": "after_resolve",
+}
+"""Which point is reached when a lane's record with this state is durable, and nothing else was done yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failpoints:
+    """At most one of the points is armed. Off unless the settings allow it by name."""
+
+    armed: Failpoint | None = None
+    marker: Path | None = None
+
+    @classmethod
+    def of(cls, settings: DispatcherSettings) -> Failpoints:
+        """The one that the settings arm."""
+        return cls(settings.failpoint, settings.failpoint_marker)
+
+    def reach(self, point: Failpoint | None) -> None:
+        """Kills the process (SIGKILL) if the point is armed; once, if there is a marker to make."""
+        if point is None or point != self.armed:
+            return
+        if self.marker is not None:
+            try:
+                self.marker.touch(exist_ok=False)
+            except FileExistsError:
+                return
+        os.kill(os.getpid(), signal.SIGKILL)

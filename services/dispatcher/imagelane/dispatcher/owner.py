@@ -1,0 +1,142 @@
+"""The one loop of the Kafka thread: input and answers in, decisions made durable, what follows from them out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import structlog
+from msgspec import UNSET
+
+from imagelane.contracts.codec import UnreadableRecordError
+from imagelane.contracts.events import LaneRecorded
+from imagelane.contracts.image_sets import UnreadableImageSetError
+from imagelane.dispatcher.core.plan import UnplannableError
+from imagelane.dispatcher.errands import Errand, Happening, Turned
+from imagelane.dispatcher.failpoints import AFTER_STATE, Failpoints
+from imagelane.dispatcher.log import CallLog, TransactionAbortedError, Write
+from imagelane.dispatcher.membership import SERVICE, Membership, Polled
+from imagelane.dispatcher.ownership import Ownership, boot_seconds
+from imagelane.dispatcher.turn import Holding, Rules, Turn, read
+from imagelane.platform.records import Record
+from imagelane.platform.settings import KafkaSettings
+
+POLL_SECONDS: Final = 0.02
+ABORTED_PAUSE_SECONDS: Final = 0.2
+
+
+class LaneOwner:
+    """Owns the books of the partitions that are this worker's. Belongs to the one Kafka thread."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        ownership: Ownership,
+        membership: Membership,
+        log: CallLog,
+        rules: Rules,
+        failpoints: Failpoints,
+    ) -> None:
+        self._settings = settings
+        self._ownership = ownership
+        self._membership = membership
+        self._log = log
+        self._rules = rules
+        self._failpoints = failpoints
+        self._holdings: dict[int, Holding] = {}
+        self._lines = structlog.get_logger("imagelane.lanes")
+
+    def open(self) -> None:
+        """Shuts out an earlier process of this name, and joins the group."""
+        self._log.open()
+        self._membership.join()
+
+    def close(self) -> None:
+        """Leaves the group."""
+        self._membership.leave()
+
+    def still_owns(self, terms: Mapping[int, int]) -> bool:
+        """Whether any of these partitions is ours, in the term given. For every thread."""
+        return any(self._ownership.terms.get(at) == term for at, term in terms.items())
+
+    def turn(self, happenings: Sequence[Happening]) -> Turned:
+        """Waits for input for a moment, unless something has happened; decides, writes, tells what follows."""
+        polled = self._membership.poll(0.0 if happenings else POLL_SECONDS)
+        turned = Turned(self._catch_up(), on_hold=bool(self._ownership.hold_reason))
+        turn = Turn(self._holdings, self._rules)
+        for record in polled.records:
+            self._take(turn, record)
+        for happening in happenings:
+            turn.hear(happening)
+        try:
+            self._write(turn, polled)
+        except TransactionAbortedError:
+            self._membership.step_back(polled.records)
+            time.sleep(ABORTED_PAUSE_SECONDS)
+            turned.again = happenings
+            return turned
+        self._conclude(turn, turned)
+        restored = {at for at, holding in self._holdings.items() if holding.restored}
+        self._membership.read_only(restored)
+        return turned
+
+    def _catch_up(self) -> dict[int, int]:
+        """Forgets what has left, and returns what has come and is to be restored."""
+        terms = self._ownership.terms
+        for partition, holding in list(self._holdings.items()):
+            if terms.get(partition) != holding.term:
+                del self._holdings[partition]
+        arrived = {at: term for at, term in terms.items() if at not in self._holdings}
+        self._holdings.update({at: Holding(term) for at, term in arrived.items()})
+        return arrived
+
+    def _take(self, turn: Turn, record: Record) -> None:
+        try:
+            turn.take(record.partition, read(record, self._settings.strict_partitions))
+        except (UnreadableRecordError, UnreadableImageSetError, UnplannableError) as error:
+            group = self._settings.group(SERVICE)
+            turn.letters.append(Write.of_dead_letter(record, error, group))
+            self._lines.error(
+                "record.dead_lettered",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                reason=str(error),
+            )
+
+    def _write(self, turn: Turn, polled: Polled) -> None:
+        touched = {record.partition for record in polled.records} | turn.written
+        if not touched:
+            return
+        offsets = self._membership.offsets_after(polled.records, touched)
+        self._log.write(turn.writes(), offsets, polled.group_metadata)
+        self._membership.advance(offsets)
+
+    def _conclude(self, turn: Turn, turned: Turned) -> None:
+        durable_at = boot_seconds()
+        for partition, draft in turn.drafts.items():
+            draft.apply()
+            for lane in draft.lanes.values():
+                self._say(lane)
+                self._failpoints.reach(AFTER_STATE.get(lane.state))
+            turned.told += [(event, partition) for event in draft.told]
+            turned.hinted += draft.hinted
+            for customer_id, pursuit in draft.pursuits.items():
+                if pursuit is None:
+                    turned.idle.append(customer_id)
+                else:
+                    lane, term = draft.lane(customer_id), self._holdings[partition].term
+                    turned.errands.append(Errand(partition, term, lane, pursuit, durable_at))
+
+    def _say(self, lane: LaneRecorded) -> None:
+        say = self._lines.warning if lane.state == "held" else self._lines.info
+        say(
+            f"lane.{lane.state}",
+            customer_id=lane.customer_id,
+            seq=lane.last_seq,
+            images=lane.plan.images if lane.plan is not UNSET else None,
+            call_id=lane.call_id if lane.call_id is not UNSET else None,
+            attempts=lane.attempts,
+            reason=lane.hold_reason if lane.hold_reason is not UNSET else None,
+        )

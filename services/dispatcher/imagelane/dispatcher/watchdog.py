@@ -1,0 +1,50 @@
+"""Ends a process that has slept or is stuck: what it believes to own may be another worker's by now."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import Final
+
+from imagelane.dispatcher.ownership import Ownership, boot_seconds
+
+CHECK_SECONDS: Final = 0.25
+STUCK_SECONDS: Final = 180.0
+"""Kafka's calls were seen to block for 68 s beyond their time-out; three minutes is no outage any more."""
+EXIT_CODE: Final = 70
+
+
+class Watchdog:
+    """A thread that notices, first of all after a sleep, that more time has passed than a session lasts."""
+
+    def __init__(self, ownership: Ownership) -> None:
+        self._ownership = ownership
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Begins to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends watching."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        seen_at = boot_seconds()
+        while not self._stopping.wait(CHECK_SECONDS):
+            now = boot_seconds()
+            if now - seen_at > self._ownership.session_seconds:
+                _leave(f"the process slept for {now - seen_at:.1f} s, longer than its session")
+            if now - self._ownership.polled_at > STUCK_SECONDS:
+                _leave(f"the group was not polled for {STUCK_SECONDS:.0f} s")
+            seen_at = now
+
+
+def _leave(reason: str) -> None:
+    # No orderly end: whatever would still be done now might be done in another worker's place.
+    sys.stderr.write(f'{{"event": "watchdog.left", "reason": "{reason}", "level": "error"}}\n')
+    sys.stderr.flush()
+    os._exit(EXIT_CODE)

@@ -1,0 +1,85 @@
+"""How the downloader is put together, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
+
+from imagelane.contracts.topics import DOWNLOADED, REQUESTED
+from imagelane.downloader.core.backlog import Backlog, BacklogBounds
+from imagelane.downloader.deliveries import Deliveries
+from imagelane.downloader.fetch import OriginalFetcher
+from imagelane.downloader.pipeline import Pipeline
+from imagelane.downloader.settings import Settings
+from imagelane.platform.guarded_http import GuardedClient
+from imagelane.platform.lag import LagReader, LagUnknownError
+from imagelane.platform.producer import EventProducer
+from imagelane.platform.stores import Stores
+from imagelane.platform.work import WorkConsumer, WorkLimits
+
+SERVICE: Final = "downloader"
+PROCESSOR: Final = "processor"
+BACKLOG_SECONDS: Final = 0.5
+MAX_RECORD_SECONDS: Final = 6 * 3_600.0
+"""An image may have to wait for hours behind its slow server's others, or for the processor."""
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Fetches what is requested until `stop` is set. Raises whatever it cannot go on from."""
+    async with AsyncExitStack() as resources:
+        stores = await Stores.open(settings.store)
+        resources.push_async_callback(stores.close)
+        producer = EventProducer(settings.kafka, source=f"/services/{SERVICE}")
+        resources.push_async_callback(producer.close)
+        client = await resources.enter_async_context(GuardedClient(settings.http))
+        consumer = WorkConsumer(
+            settings.kafka,
+            service=SERVICE,
+            topics=[REQUESTED],
+            limits=WorkLimits(max_record_seconds=MAX_RECORD_SECONDS),
+        )
+        resources.push_async_callback(consumer.stop)
+        lag = LagReader(settings.kafka)
+
+        own = settings.downloader
+        deliveries = Deliveries(consumer, producer, settings.kafka, service=SERVICE)
+        backlog = Backlog(BacklogBounds(own.max_backlog_images, own.max_backlog_bytes))
+        fetcher = OriginalFetcher(
+            client, stores.private, max_image_bytes=own.max_image_bytes, formats=own.formats
+        )
+        pipeline = Pipeline(consumer, deliveries, fetcher, client.policy, backlog, own)
+
+        await consumer.start()
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(pipeline.run()),
+                tasks.create_task(_watch_backlog(lag, backlog, pipeline)),
+                tasks.create_task(_leave_with(consumer.failed)),
+                tasks.create_task(_leave_with(deliveries.failed)),
+            ]
+            await stop.wait()
+            pipeline.close()
+            await consumer.stop()  # what is under way has half a second to arrive
+            for task in running:
+                task.cancel()
+
+
+async def _watch_backlog(lag: LagReader, backlog: Backlog, pipeline: Pipeline) -> None:
+    log = structlog.get_logger("imagelane.downloader")
+    while True:
+        was_full = backlog.is_full
+        try:
+            backlog.seen(sum((await lag.unread(PROCESSOR, DOWNLOADED)).values()))
+        except LagUnknownError as error:
+            log.warning("backlog.unknown", error=str(error))  # what was seen last still holds
+        if backlog.is_full is not was_full:
+            log.info("fetching.held" if backlog.is_full else "fetching.resumed")
+        pipeline.go_on()
+        await asyncio.sleep(BACKLOG_SECONDS)
+
+
+async def _leave_with(failed: asyncio.Future[None]) -> None:
+    await failed

@@ -1,0 +1,97 @@
+"""Intake, put together: the only place that builds things."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from imagelane.contracts.topics import COMMANDS, MISSING, URLS
+from imagelane.intake.admission import Admission
+from imagelane.intake.fanout import FanOut
+from imagelane.intake.frozen_lists import FrozenLists
+from imagelane.intake.list_fetch import ListFetcher
+from imagelane.intake.list_work import ListWork
+from imagelane.intake.orders import OrderWork
+from imagelane.intake.settings import Settings
+from imagelane.platform.guarded_http import GuardedClient
+from imagelane.platform.lag import LagReader
+from imagelane.platform.producer import EventProducer
+from imagelane.platform.stores import Stores
+from imagelane.platform.work import WorkConsumer, WorkLimits
+
+SERVICE: Final = "intake"
+ORDERS: Final = "intake-orders"
+"""A group of its own, so that a full house of lists never holds up a cancel or the sweep."""
+
+# A list waits for its turn, and the sweep for the road, as long as it takes: neither is stalled.
+LIMITS: Final = WorkLimits(max_record_seconds=math.inf)
+# A dead letter is a record that was as large as allowed, with the reason on top.
+PRODUCER: Final[dict[str, str | int]] = {"message.max.bytes": 2_097_152}
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Runs intake until `stop` is set. Raises what it cannot go on from: start it anew."""
+    kafka, intake = settings.kafka, settings.intake
+    async with AsyncExitStack() as resources:
+        stores = await Stores.open(settings.store)
+        resources.push_async_callback(stores.close)
+        client = await resources.enter_async_context(GuardedClient(settings.http))
+        producer = EventProducer(kafka, source=f"/services/{SERVICE}", overrides=PRODUCER)
+        resources.push_async_callback(producer.close)
+        lag = LagReader(kafka)
+
+        lists = FrozenLists(stores.private)
+        fan_out = FanOut(
+            producer, lag, kafka, max_unread=intake.max_unread, lag_seconds=intake.lag_seconds
+        )
+        admission = Admission(
+            lists,
+            ListFetcher(client, intake),
+            producer,
+            secret=intake.secret(),
+            destinations=settings.store.destinations,
+        )
+        urls = WorkConsumer(kafka, service=SERVICE, topics=[URLS], limits=LIMITS)
+        orders = WorkConsumer(kafka, service=ORDERS, topics=[MISSING, COMMANDS], limits=LIMITS)
+        list_work = ListWork(
+            urls, admission, lists, fan_out, producer, settings=intake, group=kafka.group(SERVICE)
+        )
+        order_work = OrderWork(
+            orders, lists, fan_out, lag, producer, settings=intake, group=kafka.group(ORDERS)
+        )
+        await _run_until(
+            stop,
+            [list_work.run(), order_work.run(), fan_out.keep_measuring()],
+            consumers=[urls, orders],
+        )
+
+
+async def _run_until(
+    stop: asyncio.Event,
+    works: Sequence[Coroutine[None, None, None]],
+    *,
+    consumers: Sequence[WorkConsumer],
+) -> None:
+    """Starts the consumers and works until `stop`, or until one of them fails, and then raises.
+
+    At the end the consumers commit what was done while the works still run, so that a clean stop
+    repeats next to nothing.
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    stopped: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.gather(*(consumer.start() for consumer in consumers))
+        ends: list[asyncio.Future[Any]] = [*tasks, *(consumer.failed for consumer in consumers)]
+        await asyncio.wait({stopped, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        for one in ends:
+            if one.done():
+                one.result()
+        await asyncio.gather(*(consumer.stop() for consumer in consumers))
+    finally:
+        stopped.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

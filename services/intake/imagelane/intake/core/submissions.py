@@ -1,0 +1,162 @@
+"""What a record of `urls` asks for, and which job it is. Plain JSON and both modes of CloudEvents."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from imagelane.contracts.codec import UnreadableRecordError
+from imagelane.contracts.events import MAX_INLINE_BYTES, MAX_INLINE_URLS, ListSubmitted
+from imagelane.platform.records import Record
+
+STRUCTURED_MODE: Final = "application/cloudevents"
+JOB_ID_BYTES: Final = 20
+
+
+class _Envelope(Struct, frozen=True):
+    """A CloudEvent in structured mode, as far as intake looks at it."""
+
+    specversion: str
+    id: str
+    source: str
+    data: msgspec.Raw
+
+
+_decoder: Final = msgspec.json.Decoder(ListSubmitted)
+_envelope_decoder: Final = msgspec.json.Decoder(_Envelope)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A readable record of `urls`. `origin` tells this event from all others of the customer."""
+
+    submitted: ListSubmitted
+    origin: tuple[str, ...]
+
+    def job_id(self, secret: bytes) -> str:
+        """The job that this submission is, in 32 characters `a-z2-7`; nobody can guess it.
+
+        Lower-case base32 of the first 20 bytes of HMAC-SHA256(secret, identity). The identity is a
+        list of texts, each written as its length in UTF-8 bytes, a colon and itself, so that no
+        two lists look the same:
+
+        * `key`, customer, idempotency key, where there is a key; else
+        * `event`, customer, CloudEvents source, CloudEvents id, for a CloudEvent; else
+        * `record`, customer, `urls`, partition, offset, timestamp (which the broker keeps with the
+          record: in a topic that was made anew, offsets begin anew, and old jobs must not).
+        """
+        key = self.submitted.idempotency_key
+        how = ("key", self.submitted.customer_id, key) if key is not UNSET else self._by_origin()
+        return _digest(secret, *how)
+
+    def conflict_id(self, secret: bytes, fingerprint: str) -> str:
+        """The id under which this submission is refused when its key belongs to other content.
+
+        As `job_id`, of `conflict`, the job's id and the fingerprint. It is not the id of the job
+        that holds the key, so nothing said about the refusal can touch that job.
+        """
+        return _digest(secret, "conflict", self.job_id(secret), fingerprint)
+
+    @property
+    def name(self) -> str:
+        """What its sender knows it by: the idempotency key, or else the event."""
+        key = self.submitted.idempotency_key
+        return " ".join(self.origin) if key is UNSET else f"`{key}`"
+
+    def _by_origin(self) -> tuple[str, ...]:
+        kind, *rest = self.origin
+        return (kind, self.submitted.customer_id, *rest)
+
+
+def read_submission(record: Record) -> Submission:
+    """The submission in a record. Key and partition do not matter; the event names the customer.
+
+    Structured mode is known by its content type (`application/cloudevents+json`), binary mode by a
+    `ce_specversion` header; everything else is read as plain JSON, whatever the headers say.
+    Raises `UnreadableRecordError`, naming the field, for everything that is not a submission.
+    """
+    if record.value is None:
+        raise UnreadableRecordError("the record has no value")
+    if len(record.value) > MAX_INLINE_BYTES:
+        raise UnreadableRecordError(
+            f"urls: the record has {len(record.value):,} bytes, at most {MAX_INLINE_BYTES:,} are"
+            " taken inline; store the list somewhere and name it as `list_url`"
+        )
+    headers = {name.lower(): value for name, value in record.headers}
+    if headers.get("content-type", b"").lower().startswith(STRUCTURED_MODE.encode()):
+        return _structured(record.value, _text(headers, "content-type"))
+    place = (record.partition, record.offset, record.timestamp_ms)
+    origin: tuple[str, ...] = ("record", record.topic, *map(str, place))
+    if "ce_specversion" in headers:
+        origin = _binary(headers)
+    return Submission(_checked(_decode(record.value)), origin)
+
+
+def _structured(value: bytes, content_type: str) -> Submission:
+    if content_type.partition(";")[0].strip().lower() != f"{STRUCTURED_MODE}+json":
+        raise UnreadableRecordError(
+            f"content-type: {content_type!r} is not read, only {STRUCTURED_MODE}+json"
+        )
+    try:
+        envelope = _envelope_decoder.decode(value)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UnreadableRecordError(f"CloudEvent: {error}") from error
+    origin = _event_origin(envelope.specversion, envelope.source, envelope.id)
+    try:
+        return Submission(_checked(_decode(bytes(envelope.data))), origin)
+    except UnreadableRecordError as error:
+        raise UnreadableRecordError(f"data: {error}") from error
+
+
+def _binary(headers: dict[str, bytes]) -> tuple[str, ...]:
+    return _event_origin(
+        _text(headers, "ce_specversion"), _text(headers, "ce_source"), _text(headers, "ce_id")
+    )
+
+
+def _event_origin(specversion: str, source: str, event_id: str) -> tuple[str, ...]:
+    if specversion != "1.0":
+        raise UnreadableRecordError(f"specversion: {specversion!r} is not known, only '1.0'")
+    for name, value in (("source", source), ("id", event_id)):
+        if not value:
+            raise UnreadableRecordError(f"{name}: is empty or missing")
+    return ("event", source, event_id)
+
+
+def _text(headers: dict[str, bytes], name: str) -> str:
+    try:
+        return headers.get(name, b"").decode()
+    except UnicodeDecodeError as error:
+        raise UnreadableRecordError(f"{name}: the header is not UTF-8") from error
+
+
+def _decode(value: bytes) -> ListSubmitted:
+    try:
+        return _decoder.decode(value)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UnreadableRecordError(str(error)) from error
+
+
+def _checked(submitted: ListSubmitted) -> ListSubmitted:
+    if (submitted.urls is UNSET) == (submitted.list_url is UNSET):
+        both = "both" if submitted.urls is not UNSET else "neither"
+        raise UnreadableRecordError(f"urls, list_url: exactly one of them is needed, {both} given")
+    if submitted.urls is not UNSET and len(submitted.urls) > MAX_INLINE_URLS:
+        raise UnreadableRecordError(
+            f"urls: {len(submitted.urls):,} URLs, at most {MAX_INLINE_URLS:,} are taken inline;"
+            " store the list somewhere and name it as `list_url`"
+        )
+    return submitted
+
+
+def _digest(secret: bytes, *identity: str) -> str:
+    parts = [part.encode() for part in identity]
+    message = b"".join(b"%d:%b" % (len(part), part) for part in parts)
+    digest = hmac.new(secret, message, hashlib.sha256).digest()[:JOB_ID_BYTES]
+    return base64.b32encode(digest).decode().lower()

@@ -1,0 +1,111 @@
+"""Intake's settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator
+
+from imagelane.contracts.events import MAX_LIST_LINES
+from imagelane.platform.guarded_http import HttpGuardSettings
+from imagelane.platform.settings import ServiceSettings, SettingsGroup, StoreSettings
+
+MIN_SECRET_CHARS = 16
+MIB = 1 << 20
+
+
+class IntakeSettings(SettingsGroup):
+    """What lists may be, how many are worked on at a time, and how far they may run ahead."""
+
+    deployment_secret: SecretStr | None = Field(
+        default=None,
+        description="Makes job ids unguessable; at least 16 characters. Never changes: with another one the"
+        " same submission is another job. This, or the file, is needed.",
+    )
+    deployment_secret_file: FilePath | None = Field(
+        default=None,
+        validate_default=True,
+        description="A file with the secret instead; white space around it is dropped.",
+    )
+    max_list_lines: int = Field(
+        default=MAX_LIST_LINES, ge=1, le=1_000_000, description="Images in one list by reference."
+    )
+    max_list_bytes: int = Field(
+        default=256 * MIB, ge=1_024, le=4_096 * MIB, description="Of a list, gzip unpacked."
+    )
+    max_fetched_bytes: int = Field(
+        default=32 * MIB, ge=1_024, le=1_024 * MIB, description="Of a list as it is transferred."
+    )
+    fetch_attempts: int = Field(
+        default=5, ge=1, le=20, description="Tries before a list that cannot be fetched is refused."
+    )
+    fetch_backoff_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        le=60,
+        description="Longest wait before the second try; it doubles with each further one, up to 30 s.",
+    )
+    fetches: int = Field(
+        default=16, ge=1, le=1_000, description="Lists fetched at a time; each may take some MB."
+    )
+    fetches_per_customer: int = Field(
+        default=4, ge=1, le=1_000, description="Of these of one customer."
+    )
+    active_lists: int = Field(
+        default=64, ge=1, le=10_000, description="Lists whose images are requested at a time."
+    )
+    active_lists_per_customer: int = Field(
+        default=8, ge=1, le=10_000, description="The customer's other lists wait, frozen already."
+    )
+    chunk_images: int = Field(
+        default=500,
+        ge=1,
+        le=10_000,
+        description="Images requested before it is another list's turn.",
+    )
+    max_unread: int = Field(
+        default=20_000,
+        ge=1,
+        le=10_000_000,
+        description="Records in a partition of `requested` that the downloader has not finished.",
+    )
+    lag_seconds: float = Field(
+        default=0.5, gt=0, le=60, description="Between two looks at the downloader's lag."
+    )
+    sweep_check_seconds: float = Field(
+        default=1.0,
+        gt=0,
+        le=60,
+        description="Between two looks at the road before images that are"
+        " missing are requested again.",
+    )
+
+    @field_validator("deployment_secret_file")
+    @classmethod
+    def _one_secret(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if "deployment_secret" not in info.data:
+            return value  # wrong itself, and told so
+        given: SecretStr | None = info.data["deployment_secret"]
+        if (value is None) == (given is None):
+            raise ValueError("either the secret or a file with it must be set")
+        if len(_secret(given, value)) < MIN_SECRET_CHARS:
+            raise ValueError(f"the secret must have at least {MIN_SECRET_CHARS} characters")
+        return value
+
+    def secret(self) -> bytes:
+        """The deployment secret."""
+        return _secret(self.deployment_secret, self.deployment_secret_file).encode()
+
+
+class Settings(ServiceSettings):
+    """Everything that intake can be told."""
+
+    store: StoreSettings
+    http: HttpGuardSettings = HttpGuardSettings()
+    intake: IntakeSettings
+
+
+def _secret(given: SecretStr | None, file: Path | None) -> str:
+    if given is not None:
+        return given.get_secret_value()
+    return file.read_text(encoding="utf-8").strip() if file is not None else ""

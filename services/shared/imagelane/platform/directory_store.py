@@ -1,0 +1,213 @@
+"""The object store in a directory: a file per object, written beside its place and then moved there.
+
+A file has no headers: whoever serves the directory (our gateway) derives the content type from the
+file's extension and sends the public cache header, so both are what `put` was told.
+
+Calls are made on the event loop, not in a thread: a rename or an open of a local file takes tens of
+microseconds and a thread's round trip about a hundred (measured: 0.10 against 0.18 ms CPU for a put
+of 200 KB). Only what moves more than `INLINE_BYTES`, or waits for the disk, goes to a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import stat
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+from imagelane.platform.object_keys import checked_key
+from imagelane.platform.store import ObjectHeaders, ObjectMissingError, StoreUnavailableError
+
+INLINE_BYTES: Final = 1 << 20
+CHUNK_BYTES: Final = 1 << 20
+PUBLISH_TRIES: Final = 5
+TEMPORARY: Final = ".partial"  # no key begins with a dot
+
+Result = TypeVar("Result")
+
+
+class DirectoryStore:
+    """Objects as files below `root`, which must exist. Several processes may share it.
+
+    An object appears whole or not at all, whatever is killed meanwhile: it survives the death of the
+    process, as the page cache does. Without `fsync` a loss of power may take the last seconds' objects,
+    as it may take the last records of a broker with default settings; with it every write waits for
+    the disk (3 ms instead of 0.4 for 1.4 MB).
+    """
+
+    def __init__(self, root: Path, *, fsync: bool = False) -> None:
+        self._root = root
+        self._fsync = fsync
+
+    async def put(
+        self, key: str, data: bytes, headers: ObjectHeaders, *, if_absent: bool = False
+    ) -> bool:
+        """See `ObjectStore.put`. The headers follow from the key's extension when it is served."""
+        _ = headers
+        target = self._path(key)
+
+        def write() -> bool:
+            with self._temporary() as (descriptor, path):
+                _write_all(descriptor, data)
+                return self._publish(descriptor, path, target, if_absent=if_absent)
+
+        with self._writes():
+            return await self._run(write, size_bytes=len(data))
+
+    async def get(self, key: str) -> bytes:
+        """See `ObjectStore.get`."""
+        async with self.reading(key) as descriptor:
+            size_bytes = os.fstat(descriptor).st_size
+            with self._reads(key):
+                return await self._run(lambda: _read_all(descriptor), size_bytes=size_bytes)
+
+    async def stream(self, key: str) -> AsyncIterator[bytes]:
+        """See `ObjectStore.stream`."""
+        async with self.reading(key) as descriptor:
+            while True:
+                with self._reads(key):
+                    chunk = await asyncio.to_thread(os.read, descriptor, CHUNK_BYTES)
+                if not chunk:
+                    return
+                yield chunk
+
+    async def exists(self, key: str) -> bool:
+        """See `ObjectStore.exists`."""
+        path = self._path(key)
+        try:
+            with self._reads(key):
+                return stat.S_ISREG(path.lstat().st_mode)
+        except ObjectMissingError:
+            return False
+
+    async def delete(self, key: str) -> None:
+        """See `ObjectStore.delete`. Takes the folder with it that it leaves empty."""
+        path = self._path(key)
+        with suppress(ObjectMissingError), self._reads(key):
+            path.unlink()
+            with suppress(OSError):  # not empty, or a writer was quicker: `_publish` makes it anew
+                path.parent.rmdir()
+
+    @asynccontextmanager
+    async def reading(self, key: str) -> AsyncIterator[int]:
+        """See `ObjectStore.reading`: the file's own descriptor, read-only."""
+        path = self._path(key)
+        with self._reads(key):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ObjectMissingError(key)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    @asynccontextmanager
+    async def writing(self, key: str, headers: ObjectHeaders) -> AsyncIterator[int]:
+        """See `ObjectStore.writing`: the descriptor of a file that gets its name at the end."""
+        _ = headers
+        target = self._path(key)
+        with self._temporary() as (descriptor, path):
+            yield descriptor
+            with self._writes():
+                await self._run(lambda: self._publish(descriptor, path, target), size_bytes=0)
+
+    async def close(self) -> None:
+        """Nothing is held open between calls."""
+
+    def remove_leftovers(self, *, before: float) -> None:
+        """Removes what killed writers left behind that was last touched `before` (Unix seconds)."""
+        with suppress(FileNotFoundError):  # nothing written yet, or another process is as tidy
+            for path in (self._root / TEMPORARY).iterdir():
+                if path.lstat().st_mtime < before:
+                    path.unlink()
+
+    def _path(self, key: str) -> Path:
+        return self._root / checked_key(key)
+
+    async def _run(self, call: Callable[[], Result], *, size_bytes: int) -> Result:
+        if self._fsync or size_bytes > INLINE_BYTES:
+            return await asyncio.to_thread(call)
+        return call()
+
+    @contextmanager
+    def _temporary(self) -> Iterator[tuple[int, Path]]:
+        """An empty file on the same file system, gone at the end unless it was moved away."""
+        path = self._root / TEMPORARY / secrets.token_hex(12)
+        with self._writes():
+            try:
+                descriptor = _create(path)
+            except FileNotFoundError:
+                path.parent.mkdir(exist_ok=True)  # not the root: without it, it is unavailable
+                descriptor = _create(path)
+        try:
+            yield descriptor, path
+        finally:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+
+    def _publish(
+        self, descriptor: int, path: Path, target: Path, *, if_absent: bool = False
+    ) -> bool:
+        if self._fsync:
+            os.fsync(descriptor)
+        for _ in range(PUBLISH_TRIES):
+            try:
+                if if_absent:
+                    target.hardlink_to(path)
+                else:
+                    path.rename(target)
+            except FileNotFoundError:  # the folder is not there yet, or was just left empty
+                target.parent.mkdir(parents=True, exist_ok=True)
+            except FileExistsError:
+                return False
+            else:
+                if self._fsync:
+                    _fsync_folder(target.parent)
+                return True
+        raise StoreUnavailableError(f"{target.parent}: the folder does not stay")
+
+    @contextmanager
+    def _reads(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if self._root.is_dir():
+                raise ObjectMissingError(key) from error
+            # A volume that is not mounted must not look like a store without objects.
+            raise StoreUnavailableError(f"{self._root}: the store's directory is gone") from error
+        except OSError as error:
+            raise StoreUnavailableError(f"cannot read: {error}") from error
+
+    @contextmanager
+    def _writes(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreUnavailableError(f"cannot write: {error}") from error
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _read_all(descriptor: int) -> bytes:
+    with open(descriptor, "rb", closefd=False) as file:
+        return file.read()
+
+
+def _fsync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,153 @@
+"""Consumer groups: the client's properties, the group's own configuration, and the check at start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
+
+from imagelane.platform.settings import KafkaSettings
+
+Property = str | int | float | bool
+
+CONSUMER_DEFAULTS: Final[dict[str, Property]] = {
+    "topic.metadata.refresh.interval.ms": 5_000,
+    # Read ahead by little and often: the look-ahead that counts is ours, across customers.
+    "queued.min.messages": 2_000,
+    "queued.max.messages.kbytes": 16_384,
+    "fetch.message.max.bytes": 131_072,
+    "fetch.queue.backoff.ms": 50,  # the default of a second starves at 4,000 records a second
+}
+GUARANTEES: Final[dict[str, Property]] = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "earliest",
+    "isolation.level": "read_committed",
+    "allow.auto.create.topics": False,
+}
+ONLY_CRITICAL: Final = (
+    2  # librdkafka writes up to 20 lines a second to stderr while a broker is away
+)
+PASSING: Final = frozenset(
+    {
+        "_ALL_BROKERS_DOWN",
+        "_MAX_POLL_EXCEEDED",
+        "_TIMED_OUT",
+        "_TRANSPORT",
+        "_WAIT_COORD",
+        "COORDINATOR_LOAD_IN_PROGRESS",
+        "COORDINATOR_NOT_AVAILABLE",
+        "NOT_COORDINATOR",
+    }
+)
+"""Errors that the client gets over by itself, though it does not call them retriable."""
+REACH_SECONDS: Final = 15.0
+CONFIGURE_SECONDS: Final = 5.0
+HEARTBEATS_PER_SESSION: Final = 10
+
+
+class KafkaStartError(Exception):
+    """The broker or a topic is not there; the message says what to do."""
+
+
+def passes(error: KafkaError) -> bool:
+    """Whether the client gets over the error by itself."""
+    return not error.fatal() and (error.retriable() or error.name() in PASSING)
+
+
+def client_properties(settings: KafkaSettings) -> dict[str, Property]:
+    """What every client of the deployment needs to reach the broker."""
+    return {
+        "log_level": ONLY_CRITICAL,
+        **settings.client,
+        "bootstrap.servers": settings.bootstrap_servers,
+    }
+
+
+def consumer_properties(settings: KafkaSettings, service: str) -> dict[str, Property]:
+    """The properties of a member of the service's group, under either group protocol."""
+    session_ms = round(settings.session_timeout_seconds * 1_000)
+    by_protocol: dict[str, dict[str, Property]] = {
+        "consumer": {"group.protocol": "consumer"},  # the session is the group's: configure_group
+        "classic": {
+            "group.protocol": "classic",
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": session_ms,
+            "heartbeat.interval.ms": session_ms // HEARTBEATS_PER_SESSION,
+        },
+    }
+    return {
+        "client.id": f"imagelane-{service}",
+        **CONSUMER_DEFAULTS,
+        **client_properties(settings),
+        **by_protocol[settings.group_protocol],
+        **GUARANTEES,
+        "group.id": settings.group(service),
+    }
+
+
+def require_topics(settings: KafkaSettings, topics: Sequence[str]) -> None:
+    """Blocks until the broker has answered that all the topics exist, for 15 seconds at most.
+
+    Raises `KafkaStartError` that names the servers, the wrong property or the first missing topic.
+    """
+    troubles: list[KafkaError] = []
+    try:
+        admin = AdminClient(client_properties(settings), error_cb=troubles.append)
+    except KafkaException as error:
+        raise KafkaStartError(f"IMAGELANE_KAFKA__CLIENT: {error.args[0].str()}") from None
+    try:
+        present = admin.list_topics(timeout=REACH_SECONDS).topics
+    except KafkaException as error:
+        admin.poll(0)  # hands over the troubles, of which the first one tells the most
+        why = [*troubles, error.args[0]][0].str()
+        raise KafkaStartError(
+            f"no Kafka broker answers at {settings.bootstrap_servers} ({why}): start it, or correct "
+            "IMAGELANE_KAFKA__BOOTSTRAP_SERVERS or IMAGELANE_KAFKA__CLIENT"
+        ) from None
+    for topic in map(settings.topic, topics):
+        if topic not in present:
+            raise KafkaStartError(
+                f"the topic {topic} does not exist on {settings.bootstrap_servers}: "
+                "make the topics with `imagelane topics apply`"
+            )
+
+
+def configure_group(settings: KafkaSettings, service: str) -> None:
+    """Sets the session and heartbeat of the service's group on the broker (KIP-848 keeps them there).
+
+    A broker that does not allow it keeps its own, longer ones: members that die are noticed later,
+    nothing else changes; so it is only logged.
+    """
+    session_ms = round(settings.session_timeout_seconds * 1_000)
+    wanted = {
+        "consumer.session.timeout.ms": session_ms,
+        "consumer.heartbeat.interval.ms": session_ms // HEARTBEATS_PER_SESSION,
+    }
+    group = ConfigResource(
+        ResourceType.GROUP,
+        settings.group(service),
+        incremental_configs=[
+            ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET)
+            for name, value in wanted.items()
+        ],
+    )
+    admin = AdminClient(client_properties(settings))
+    try:
+        for answer in admin.incremental_alter_configs(
+            [group], request_timeout=CONFIGURE_SECONDS
+        ).values():
+            answer.result()
+    except KafkaException as error:
+        structlog.get_logger("imagelane.groups").warning(
+            "group.not_configured", group=settings.group(service), error=error.args[0].str()
+        )

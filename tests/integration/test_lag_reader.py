@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import asyncio
+import time
+
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from imagelane.core.offsets import Progress, encode_progress
 from imagelane.platform import lag as lag_module
@@ -23,10 +26,23 @@ def filled(kafka: KafkaSettings) -> KafkaSettings:
         for _ in range(count):
             producer.produce(kafka.topic(TOPIC), value=b"x", partition=partition)
     assert producer.flush(30) == 0
-    consumer = Consumer({**client_properties(kafka), "group.id": kafka.group(SERVICE)})
-    consumer.committed([TopicPartition(kafka.topic(TOPIC), 0)], timeout=30)
-    consumer.close()
+    deadline = time.monotonic() + 30
+    while not coordinated(kafka):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     return kafka
+
+
+def coordinated(kafka: KafkaSettings) -> bool:
+    """False in a new broker's first second, while it makes its topic of commits."""
+    consumer = Consumer({**client_properties(kafka), "group.id": kafka.group(SERVICE)})
+    try:
+        consumer.committed([TopicPartition(kafka.topic(TOPIC), 0)], timeout=10)
+    except KafkaException:
+        return False
+    finally:
+        consumer.close()
+    return True
 
 
 def commit(kafka: KafkaSettings, offset: int, progress: Progress) -> None:
@@ -58,6 +74,12 @@ async def test_records_finished_above_the_commit_are_not_unread(filled: KafkaSet
 async def test_another_service_is_another_group(filled: KafkaSettings) -> None:
     commit(filled, 10, Progress())
     assert (await LagReader(filled).unread("downloader", TOPIC))[0] == 10
+
+
+async def test_questions_may_be_asked_at_once(filled: KafkaSettings) -> None:
+    lag = LagReader(filled)
+    answers = await asyncio.gather(*(lag.unread(SERVICE, TOPIC) for _ in range(40)))
+    assert all(answer == rest(filled, {0: 10, 2: 3}) for answer in answers)
 
 
 async def test_a_topic_that_is_not_there_is_named(kafka: KafkaSettings) -> None:

@@ -18,7 +18,6 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
 from imagelane.core.partitioning import partition_of
 from imagelane.platform.groups import KafkaStartError, client_properties, configure_group
 from imagelane.platform.lag import LagReader
-from imagelane.platform.producer import PRODUCER_DEFAULTS
 from imagelane.platform.settings import KafkaSettings
 from imagelane.platform.work import RecordStalledError, WorkConsumer, WorkItem, WorkLimits
 
@@ -29,11 +28,14 @@ TOPIC = "requested"
 Place = tuple[int, int]
 
 
-@pytest.fixture(params=["consumer", "classic"])
+PROTOCOLS = ("consumer", "classic")
+SHORT_SESSION = {"session_timeout_seconds": 6.0}
+
+
+@pytest.fixture(params=PROTOCOLS)
 def deployment(request: pytest.FixtureRequest, kafka: KafkaSettings) -> KafkaSettings:
     """The fresh topics, under each group protocol, with the shortest session."""
-    update = {"group_protocol": request.param, "session_timeout_seconds": 6.0}
-    return kafka.model_copy(update=update)
+    return kafka.model_copy(update={**SHORT_SESSION, "group_protocol": request.param})
 
 
 def produce(
@@ -45,7 +47,7 @@ def produce(
 ) -> set[Place]:
     """One record per key; the places they got."""
     places: set[Place] = set()
-    producer = Producer({**PRODUCER_DEFAULTS, **client_properties(kafka)})
+    producer = Producer({"partitioner": "murmur2_random", **client_properties(kafka)})
     for number, key in enumerate(keys):
         producer.produce(
             kafka.topic(topic),
@@ -64,9 +66,13 @@ def produce(
 
 @asynccontextmanager
 async def consuming(
-    kafka: KafkaSettings, *, topics: tuple[str, ...] = (TOPIC,), limits: WorkLimits | None = None
+    kafka: KafkaSettings,
+    *,
+    service: str = SERVICE,
+    topics: tuple[str, ...] = (TOPIC,),
+    limits: WorkLimits | None = None,
 ) -> AsyncIterator[WorkConsumer]:
-    consumer = WorkConsumer(kafka, service=SERVICE, topics=topics, limits=limits)
+    consumer = WorkConsumer(kafka, service=service, topics=topics, limits=limits)
     await consumer.start()
     try:
         yield consumer
@@ -246,20 +252,34 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def test_a_killed_process_loses_nothing(deployment: KafkaSettings, tmp_path: Path) -> None:
-    sent = produce(deployment, [f"customer-{number % 50}" for number in range(6_000)])
-    journal = tmp_path / "done"
-    journal.touch()
-    arguments = [deployment.model_dump_json(), SERVICE, TOPIC, str(journal)]
+async def test_a_killed_process_loses_nothing(kafka: KafkaSettings, tmp_path: Path) -> None:
+    """Both protocols at once, as two services: most of the time is the dead members' session."""
+    sent = produce(kafka, [f"customer-{number % 50}" for number in range(6_000)])
+    async with asyncio.TaskGroup() as group:
+        for protocol in PROTOCOLS:
+            journal = tmp_path / protocol
+            journal.touch()
+            deployment = kafka.model_copy(update={**SHORT_SESSION, "group_protocol": protocol})
+            group.create_task(killed_and_followed(deployment, sent, journal))
+
+
+def places_in(journal: Path) -> set[Place]:
+    lines = journal.read_text().splitlines()
+    return {(int(partition), int(offset)) for partition, offset in map(str.split, lines)}
+
+
+async def killed_and_followed(kafka: KafkaSettings, sent: set[Place], journal: Path) -> None:
+    service = journal.name
+    arguments = [kafka.model_dump_json(), service, TOPIC, str(journal)]
     worker = await asyncio.create_subprocess_exec(sys.executable, "-c", WORKER, *arguments)
     try:
-        await until(lambda: journal.read_bytes().count(b"\n") > 3_000)
+        await until(lambda: len(places_in(journal)) > 3_000)
     finally:
         worker.kill()
         await worker.wait()
-    before = [tuple(map(int, line.split())) for line in journal.read_text().splitlines()]
+    before = places_in(journal)
     crew = Crew()
-    async with consuming(deployment) as consumer:
+    async with consuming(kafka, service=service) as consumer:
         working = asyncio.create_task(crew.work("heir", consumer))
         await until(lambda: crew.seen.keys() | before == sent)
         working.cancel()
@@ -370,15 +390,14 @@ async def test_a_missing_topic_is_named_at_the_start(kafka: KafkaSettings) -> No
         await consumer.start()
 
 
-async def test_the_groups_session_is_set_on_the_broker(kafka: KafkaSettings) -> None:
-    configure_group(kafka.model_copy(update={"session_timeout_seconds": 7.0}), SERVICE)
-    admin = AdminClient(client_properties(kafka))
-    group = ConfigResource(ResourceType.GROUP, kafka.group(SERVICE))
-
-    def timings() -> tuple[str, str]:
-        (answer,) = admin.describe_configs([group]).values()
-        configs = answer.result()
-        session, heartbeat = ("consumer.session.timeout.ms", "consumer.heartbeat.interval.ms")
-        return configs[session].value, configs[heartbeat].value
-
-    await until(lambda: timings() == ("7000", "700"))
+def test_the_groups_timing_is_set_on_the_broker(kafka: KafkaSettings) -> None:
+    for session_seconds in (7.0, 20.0, 8.0):
+        configure_group(
+            kafka.model_copy(update={"session_timeout_seconds": session_seconds}), SERVICE
+        )
+        admin = AdminClient(client_properties(kafka))
+        group = ConfigResource(ResourceType.GROUP, kafka.group(SERVICE))
+        configs = admin.describe_configs([group])[group].result()
+        assert configs["consumer.session.timeout.ms"].value == f"{session_seconds * 1_000:.0f}"
+        assert configs["consumer.heartbeat.interval.ms"].value == f"{session_seconds * 100:.0f}"
+        assert configs["consumer.assignment.interval.ms"].value == "0"

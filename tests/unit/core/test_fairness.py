@@ -70,3 +70,44 @@ def test_while_a_customer_waits_nobody_else_has_two_turns_more(steps: list[str |
             if not waiting[taken]:
                 del turns_since[taken]
     assert len(queue) == waiting.total()
+
+
+def test_a_customer_on_hold_has_no_turn_and_keeps_its_line() -> None:
+    queue = filled(["held", "free", "held", "free"])
+    queue.hold("held")
+    assert [queue.take()[0], queue.take()[0]] == ["free", "free"]
+    assert not queue.has_turn
+    assert len(queue) == 2
+    queue.resume("held")
+    assert drained(queue) == [("held", 0), ("held", 2)]
+
+
+OPERATIONS = st.tuples(st.sampled_from(["put", "take", "hold", "resume"]), st.sampled_from("abc"))
+
+
+@given(st.lists(OPERATIONS))
+def test_holds_lose_nothing_however_they_are_mixed(operations: list[tuple[str, str]]) -> None:
+    queue: FairQueue[Arrival] = FairQueue()
+    put: list[Arrival] = []
+    taken: list[Arrival] = []
+    held: set[str] = set()
+    for number, (operation, customer) in enumerate(operations):
+        match operation:
+            case "put":
+                put.append((customer, number))
+                queue.put(customer, (customer, number))
+            case "hold":
+                held.add(customer)
+                queue.hold(customer)
+            case "resume":
+                held.discard(customer)
+                queue.resume(customer)
+            case _ if queue.has_turn:
+                taken.append(queue.take())
+                assert taken[-1][0] not in held
+            case _:
+                assert all(who in held for who, _ in set(put) - set(taken))
+    for customer in "abc":
+        queue.resume(customer)
+    taken += drained(queue)
+    assert sorted(taken, key=lambda arrival: arrival[1]) == put

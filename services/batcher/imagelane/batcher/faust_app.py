@@ -23,7 +23,7 @@ from imagelane.platform.settings import KafkaSettings
 
 TABLE = "lanes"
 LINGER_SECONDS = 0.02
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.04
 REQUEST_TIMEOUT_SECONDS = 60.0
 COMMIT_SECONDS = 1.0
 MAX_RECORD_BYTES = 2_000_000
@@ -47,8 +47,12 @@ class LaneConsumer(Consumer):
 
     _pause_seconds = 0.0
 
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> RecordMap:
-        # One record at a time costs 0.3 ms each; twenty together cost a quarter of that.
+    async def _getmany(
+        self,
+        active_partitions: set[TP] | None,
+        timeout: float,  # noqa: ASYNC109 # Faust's signature
+    ) -> RecordMap:
+        # One by one, records cost three times as much as forty together.
         await asyncio.sleep(self._pause_seconds)
         records = await super()._getmany(active_partitions, timeout)
         self._pause_seconds = GATHER_SECONDS if records else 0.0

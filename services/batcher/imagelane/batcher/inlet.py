@@ -30,6 +30,8 @@ from imagelane.platform.dead_letters import dead_letter_headers
 from imagelane.platform.records import Record
 
 SOURCE = "/services/batcher"
+BURST_SECONDS = 0.005
+"""Records come in bursts; what follows from one is worth one batch."""
 
 
 class Inlet:
@@ -102,11 +104,11 @@ class Inlet:
         self._batch = Batch()
 
     def schedule(self) -> None:
-        """Sees to it that `flush` comes: at once after a rest, else soon."""
+        """Sees to it that `flush` comes soon: almost at once after a rest."""
         if self._timer is None:
             loop = asyncio.get_running_loop()
             wait = self._flushed_at + self._settings.batcher.flush_every_seconds - loop.time()
-            self._timer = loop.call_later(max(wait, 0.0), self.flush)
+            self._timer = loop.call_later(max(wait, BURST_SECONDS), self.flush)
 
     def flush(self) -> None:
         """Decides, and hands everything to the outbox."""

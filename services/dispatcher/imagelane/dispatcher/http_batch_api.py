@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesIOPayload
 from yarl import URL
 
-from imagelane.dispatcher.batch_api import Gate, NewCall
+from imagelane.dispatcher.batch_api import Gate, MayNotSendError, NewCall
 from imagelane.dispatcher.core import http_answers as http
 from imagelane.dispatcher.core.answers import Denied, LookAnswer, StartAnswer, Unclear, Unsent
 from imagelane.dispatcher.settings import BatchApiSettings
@@ -51,12 +51,17 @@ class _GatedBody(BytesIOPayload):
         super().__init__(io.BytesIO(body), content_type="application/json")
         self._gate = gate
         self.began = False
+        self.refusal = ""
 
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
         """Writes the whole body, or nothing at all."""
-        self._gate.before_bytes()
+        try:
+            self._gate.before_bytes()
+        except MayNotSendError as error:
+            self.refusal = str(error)
+            raise
         self.began = True
         await super().write_with_length(writer, content_length)
         self._gate.after_bytes()
@@ -95,7 +100,7 @@ class HttpBatchApi:
         except TokenUnreadableError as error:
             return Denied(str(error))
         except EXCHANGE_ERRORS as error:
-            why = f"no answer came: {_words(error)}"
+            why = body.refusal or f"no answer came: {_words(error)}"
             return Unclear(why) if body.began else Unsent(why)
         answer = await self._read(response, deadline)
         return await answer.understood(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +20,7 @@ from imagelane.contracts.topic_files import TopicFile, read_topic_files, schemas
 from imagelane.platform.settings import KafkaSettings
 
 TIMEOUT_SECONDS: Final = 30.0
+LISTED_POLL_SECONDS: Final = 0.05
 
 
 class TopicsError(Exception):
@@ -73,6 +75,7 @@ def apply(settings: KafkaSettings, say: Callable[[str], None]) -> list[Differenc
     for name, future in made.items():
         if _made(name, future):
             say(f"made {name}")
+    _wait_until_listed(admin, settings, made.keys())
     return check(settings)
 
 
@@ -106,6 +109,13 @@ def _present(admin: AdminClient, settings: KafkaSettings) -> dict[str, int]:
             f" (IMAGELANE_KAFKA__BOOTSTRAP_SERVERS): {error.args[0].str()}"
         ) from error
     return {name: len(topic.partitions) for name, topic in topics.items()}
+
+
+def _wait_until_listed(admin: AdminClient, settings: KafkaSettings, names: Iterable[str]) -> None:
+    """A broker answers for a short while after making topics as if they were not there."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not _present(admin, settings).keys() >= set(names) and time.monotonic() < deadline:
+        time.sleep(LISTED_POLL_SECONDS)
 
 
 def _made(name: str, future: Future[None]) -> bool:

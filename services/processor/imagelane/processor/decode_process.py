@@ -61,17 +61,12 @@ class DecodeProcess:
         """A child that waits for work. Raises `ChildStartError`; the child said why on standard error."""
         channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         channel.setblocking(False)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *COMMAND,
-                msgspec.json.encode(confinement).decode(),
-                stdin=theirs.fileno(),
-                stdout=asyncio.subprocess.DEVNULL,
-                env=ENVIRONMENT,
-                start_new_session=True,  # a terminal's Ctrl-C is for the parent
-            )
-        child = cls(process, channel)
+        try:
+            with theirs:
+                child = cls(await _spawn(confinement, theirs.fileno()), channel)
+        except BaseException:
+            channel.close()
+            raise
         try:
             async with asyncio.timeout(START_SECONDS):
                 child.walls = messages.decode_ready(await child._receive()).walls
@@ -111,11 +106,11 @@ class DecodeProcess:
 
     async def end(self) -> str:
         """Kills the child if it still runs, and tells how it ended. May be called again."""
+        self.channel.close()
         if self.process.returncode is None:
             with suppress(ProcessLookupError):  # it was quicker
                 os.killpg(self.process.pid, signal.SIGKILL)  # with whatever it has started
             await self.process.wait()
-        self.channel.close()
         status = self.process.returncode or 0
         return f"exit {status}" if status >= 0 else signal.Signals(-status).name
 
@@ -131,3 +126,15 @@ class DecodeProcess:
 
     def _ran_out_of_cpu(self) -> bool:
         return self.process.returncode == -signal.SIGXCPU
+
+
+async def _spawn(confinement: Confinement, channel: int) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *COMMAND,
+        msgspec.json.encode(confinement).decode(),
+        stdin=channel,
+        stdout=asyncio.subprocess.DEVNULL,
+        env=ENVIRONMENT,
+        start_new_session=True,  # a terminal's Ctrl-C is for the parent
+    )

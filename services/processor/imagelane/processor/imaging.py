@@ -105,10 +105,17 @@ def process(
     Returns the outputs' sizes in pixels. Raises `ImageRefusedError`, `OutputUnwritableError`;
     `MemoryError` and everything unforeseen mean that this process is better not used again.
     """
+    return process_bytes(_read_all(source), outputs, targets, limits)
+
+
+def process_bytes(
+    data: bytes, outputs: Sequence[OutputSpec], targets: Sequence[int], limits: ImageLimits
+) -> list[Size]:
+    """As `process`, of an original that is in memory already."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of oddities that change nothing
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return _process(_read_all(source), outputs, targets, limits)
+        return _process(data, outputs, targets, limits)
 
 
 def _process(

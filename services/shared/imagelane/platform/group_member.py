@@ -26,8 +26,8 @@ COMMIT_SECONDS: Final = 1.0
 COMMIT_ANSWER_SECONDS: Final = 30.0
 DRAIN_SECONDS: Final = 0.5
 DRAIN_STEP_SECONDS: Final = 0.01
-READ_COMMITS_SECONDS: Final = 10.0
-READ_COMMITS_TRIES: Final = 3
+READ_COMMITS_SECONDS: Final = 30.0
+READ_COMMITS_PAUSE_SECONDS: Final = 0.5
 LEAVE_SECONDS: Final = 6.0  # a clean leave takes one; only a broker that is away takes longer
 QUIET_ERRORS_SECONDS: Final = 10.0
 
@@ -227,16 +227,17 @@ class GroupMember:
         self._log.info("partitions.assigned", partitions=_names(partitions))
 
     def _read_commits(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        for tries_left in reversed(range(READ_COMMITS_TRIES)):
+        deadline = time.monotonic() + READ_COMMITS_SECONDS
+        while True:
             try:
                 return _without_errors(
-                    self._consumer.committed(partitions, timeout=READ_COMMITS_SECONDS)
+                    self._consumer.committed(partitions, timeout=READ_COMMITS_SECONDS / 3)
                 )
             except KafkaException as error:
-                if not tries_left or not passes(error.args[0]):
+                if time.monotonic() > deadline or not passes(error.args[0]):
                     raise
                 self._log.warning("commits.not_read", error=error.args[0].str())
-        raise AssertionError("the last try returns or raises")
+            self._closing.wait(READ_COMMITS_PAUSE_SECONDS)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._give_up(self._tenures_of(partitions))

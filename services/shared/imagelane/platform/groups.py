@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -25,6 +26,7 @@ CONSUMER_DEFAULTS: Final[dict[str, Property]] = {
     "queued.min.messages": 2_000,
     "queued.max.messages.kbytes": 16_384,
     "fetch.message.max.bytes": 131_072,
+    "fetch.wait.max.ms": 200,  # partitions that join wait for the fetch under way to end
     "fetch.queue.backoff.ms": 50,  # the default of a second starves at 4,000 records a second
 }
 GUARANTEES: Final[dict[str, Property]] = {
@@ -52,6 +54,7 @@ PASSING: Final = frozenset(
 """Errors that the client gets over by itself, though it does not call them retriable."""
 REACH_SECONDS: Final = 15.0
 CONFIGURE_SECONDS: Final = 5.0
+CONFIGURED_POLL_SECONDS: Final = 0.02
 HEARTBEATS_PER_SESSION: Final = 10
 
 
@@ -123,31 +126,45 @@ def require_topics(settings: KafkaSettings, topics: Sequence[str]) -> None:
 
 
 def configure_group(settings: KafkaSettings, service: str) -> None:
-    """Sets the session and heartbeat of the service's group on the broker (KIP-848 keeps them there).
+    """Sets the timing of the service's group on the broker, where KIP-848 keeps it.
 
-    A broker that does not allow it keeps its own, longer ones: members that die are noticed later,
-    nothing else changes; so it is only logged.
+    A broker that does not allow it keeps its own: members that die are noticed later, and joins
+    take seconds longer; nothing else changes, so it is only logged.
     """
     session_ms = round(settings.session_timeout_seconds * 1_000)
-    wanted = {
-        "consumer.session.timeout.ms": session_ms,
-        "consumer.heartbeat.interval.ms": session_ms // HEARTBEATS_PER_SESSION,
+    timing = {
+        "consumer.session.timeout.ms": str(session_ms),
+        "consumer.heartbeat.interval.ms": str(session_ms // HEARTBEATS_PER_SESSION),
     }
-    group = ConfigResource(
-        ResourceType.GROUP,
-        settings.group(service),
-        incremental_configs=[
-            ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET)
-            for name, value in wanted.items()
-        ],
-    )
+    at_once = {"consumer.assignment.interval.ms": "0"}  # from Kafka 4.3 on; a second otherwise
+    name = settings.group(service)
     admin = AdminClient(client_properties(settings))
     try:
-        for answer in admin.incremental_alter_configs(
-            [group], request_timeout=CONFIGURE_SECONDS
-        ).values():
-            answer.result()
+        for wanted in (timing, at_once):
+            if not _has_configs(admin, name, wanted):
+                _set_configs(admin, name, wanted)
     except KafkaException as error:
         structlog.get_logger("imagelane.groups").warning(
-            "group.not_configured", group=settings.group(service), error=error.args[0].str()
+            "group.not_configured", group=name, error=error.args[0].str()
         )
+
+
+def _has_configs(admin: AdminClient, group: str, wanted: dict[str, str]) -> bool:
+    resource = ConfigResource(ResourceType.GROUP, group)
+    answers = admin.describe_configs([resource], request_timeout=CONFIGURE_SECONDS)
+    configs = answers[resource].result()
+    return all(name in configs and configs[name].value == wanted[name] for name in wanted)
+
+
+def _set_configs(admin: AdminClient, group: str, wanted: dict[str, str]) -> None:
+    """Waits until the broker knows them itself: a member that joins before has the old timing."""
+    entries = [
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in wanted.items()
+    ]
+    resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=entries)
+    answers = admin.incremental_alter_configs([resource], request_timeout=CONFIGURE_SECONDS)
+    answers[resource].result()
+    deadline = time.monotonic() + CONFIGURE_SECONDS
+    while not _has_configs(admin, group, wanted) and time.monotonic() < deadline:
+        time.sleep(CONFIGURED_POLL_SECONDS)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported
     AdminClient,
     OffsetSpec,
@@ -37,6 +38,8 @@ class LagReader:
         self._settings = settings
         self._admin = AdminClient(client_properties(settings))
         self._partitions: dict[str, tuple[float, list[int]]] = {}
+        self._groups: dict[str, Consumer] = {}
+        self._making = threading.Lock()
 
     async def end_offsets(self, topic: str) -> dict[int, int]:
         """One above the newest record, for every partition."""
@@ -68,16 +71,11 @@ class LagReader:
         return {one.partition: answer.offset for one, answer in zip(answers, found, strict=True)}
 
     async def _commits(self, service: str, topic: str) -> list[TopicPartition]:
-        group, name = self._settings.group(service), self._settings.topic(topic)
-        partitions = [TopicPartition(name, number) for number in await self._numbers(topic)]
-        try:
-            (answer,) = self._admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(group, partitions)], request_timeout=REQUEST_SECONDS
-            ).values()
-            found = await asyncio.wrap_future(answer)
-        except KafkaException as error:
-            raise LagUnknownError(f"commits of {group}: {error.args[0].str()}") from None
-        return [one for one in found.topic_partitions if one.offset >= 0]
+        name, numbers = self._settings.topic(topic), await self._numbers(topic)
+        found = await asyncio.to_thread(
+            self._ask_commits, service, [TopicPartition(name, number) for number in numbers]
+        )
+        return [one for one in found if one.offset >= 0]
 
     async def _numbers(self, topic: str) -> list[int]:
         known_at, numbers = self._partitions.get(topic, (0.0, []))
@@ -95,6 +93,31 @@ class LagReader:
         if found.error is not None:
             raise LagUnknownError(f"partitions of {name}: {found.error.str()}")
         return sorted(found.partitions)
+
+    def _ask_commits(self, service: str, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        group = self._settings.group(service)
+        reader = self._reader_of(group)
+        reader.poll(0)  # without a subscription this only clears away the client's complaints
+        try:
+            found = reader.committed(partitions, timeout=REQUEST_SECONDS)
+        except KafkaException as error:
+            raise LagUnknownError(f"commits of {group}: {error.args[0].str()}") from None
+        for one in found:
+            if one.error is not None:
+                raise LagUnknownError(f"commits of {group}: {one.error.str()}")
+        return found
+
+    def _reader_of(self, group: str) -> Consumer:
+        """A client that names the group and never joins it.
+
+        The admin client has a call for this, in which librdkafka (2.16) dereferences a null pointer
+        when the group's coordinator is not there or has moved; so the process would die of it.
+        """
+        with self._making:
+            if group not in self._groups:
+                properties = {**client_properties(self._settings), "group.id": group}
+                self._groups[group] = Consumer({**properties, "enable.auto.commit": False})
+            return self._groups[group]
 
 
 def _finished_above(commit: TopicPartition) -> int:

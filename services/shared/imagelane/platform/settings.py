@@ -233,12 +233,16 @@ def _holds(destination: DestinationSettings, private: dict[str, Any]) -> bool:
     return (directory / prefix).resolve().is_relative_to(served)
 
 
-class ServiceSettings(BaseSettings):
-    """What every service has. A service's own class adds its groups to these."""
+class EnvironmentSettings(BaseSettings):
+    """Read from variables that begin with `IMAGELANE_`."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_NESTED, frozen=True, extra="ignore"
     )
+
+
+class ServiceSettings(EnvironmentSettings):
+    """What every service has. A service's own class adds its groups to these."""
 
     kafka: KafkaSettings
     deployment_id: str = Field(

@@ -25,6 +25,3 @@ class Decisions:
     """Keys that say nothing any more, once the writes are durable."""
     announced: list[tuple[str, str]] = field(default_factory=list)
     """Customer and job of every `JobFinished` among the events."""
-
-    def __bool__(self) -> bool:
-        return bool(self.writes or self.events)

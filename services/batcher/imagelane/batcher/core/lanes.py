@@ -36,8 +36,6 @@ from imagelane.batcher.core.sweeping import sweep
 from imagelane.contracts import events as e
 from imagelane.contracts.image_sets import unpack
 
-MAX_PARTS: Final = 64
-"""So many records a job may have before one is written that replaces them."""
 REMOVALS_AT_ONCE: Final = 200
 
 LaneEvent = (
@@ -92,8 +90,8 @@ class Lanes:
                 if lane := self._lanes.get(event.customer_id):
                     lane.is_ticked = False
                     self._touched.add(event.customer_id)
-            case e.JobRefused():
-                """Nothing of such a list was requested; its id may be that of an accepted job."""
+            case _:  # JobRefused: nothing was requested, and the id may be an accepted job's
+                pass
 
     def decide(self, now: Moment) -> Decisions:
         """What follows for the lanes that were touched since the last time."""
@@ -188,7 +186,7 @@ class Lanes:
         self._record_lane(lane, out)
 
     def _record_job(self, lane: Lane, job: Job, out: Decisions) -> None:
-        whole = len(job.keys) >= MAX_PARTS
+        whole = len(job.keys) >= self._rules.max_parts
         part = whole_part(job) if whole else fresh_part(job)
         job.fresh = Fresh()
         job.keys = self._record_part(lane, job.job_id, part, job.keys, out, absorbs=whole)

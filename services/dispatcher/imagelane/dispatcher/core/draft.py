@@ -144,7 +144,7 @@ class Draft:
                 self._follow(lane, verdict)
             case Refused() as refused:
                 self._refused_plan(lane, lanes.plan_of(lane), refused)
-            case Call() as call:
+            case call:
                 self._ended_call(lane, call)
 
     def _moment(self) -> Moment:

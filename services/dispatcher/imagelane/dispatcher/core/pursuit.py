@@ -137,7 +137,7 @@ def sent(lane: LaneRecorded, pursuit: Pursuit, answer: a.StartAnswer, moment: Mo
             return _reconcile(lane, pursuit, reason, moment)
         case a.Denied(reason):
             return _held(lane, reason, moment)
-        case a.Later() | a.Unsent():
+        case _:
             return _not_now(lane, pursuit, answer, moment)
 
 
@@ -152,7 +152,7 @@ def searched(lane: LaneRecorded, pursuit: Pursuit, answer: a.LookAnswer, moment:
             return _held(lane, reason, moment, in_doubt=pursuit.in_doubt)
         case a.Later():
             return Verdict(_once_more(pursuit, answer, moment))
-        case a.Unclear():
+        case _:
             # Where a key protects, the search is a courtesy: do not wait for it forever.
             kind = Kind.ATTEMPT if moment.policy.keys_protect else Kind.FIND
             return Verdict(replace(_once_more(pursuit, answer, moment), kind=kind))
@@ -167,7 +167,7 @@ def looked(lane: LaneRecorded, pursuit: Pursuit, answer: a.LookAnswer, moment: M
             return _missed(lane, pursuit, moment)
         case a.Denied(reason):
             return _held(lane, reason, moment)
-        case a.Later() | a.Unclear():
+        case _:
             again = _once_more(pursuit, answer, moment)
             wait = max(again.after_seconds, _pace(lane, moment))
             return Verdict(replace(again, after_seconds=wait))
@@ -186,7 +186,7 @@ def watched(lane: LaneRecorded, pursuit: Pursuit, answer: a.LookAnswer, moment: 
             return Verdict(replace(pursuit, kind=Kind.ATTEMPT, after_seconds=0.0, foreign=""))
         case a.Denied(reason):
             return _held(lane, reason, moment)
-        case a.Later() | a.Unclear():
+        case _:
             return Verdict(_once_more(pursuit, answer, moment))
 
 

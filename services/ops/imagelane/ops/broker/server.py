@@ -39,6 +39,7 @@ SETTINGS: Final = {
     "group.initial.rebalance.delay.ms": "0",
     "group.consumer.min.session.timeout.ms": "6000",
     "group.consumer.min.heartbeat.interval.ms": "500",
+    "group.consumer.heartbeat.interval.ms": "1000",
     "log.cleaner.dedupe.buffer.size": "2097152",
     "num.network.threads": "2",
     "num.io.threads": "4",
@@ -95,7 +96,10 @@ class EmbeddedBroker:
             return
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = self._java(
-            "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={cluster}",  # may begin with a dash: one argument
+            f"--config={self._properties}",
         )
         done = subprocess.run(tool, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode != 0:

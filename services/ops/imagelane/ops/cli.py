@@ -1,0 +1,195 @@
+"""The command line `imagelane`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
+
+import msgspec
+import typer
+from pydantic import Field
+
+from imagelane.contracts.events import ListSubmitted
+from imagelane.ops import demo as demo_run
+from imagelane.ops import topics
+from imagelane.ops.broker import BrokerSetupError
+from imagelane.ops.local import LocalOptions, LocalStack, Standin, running
+from imagelane.ops.progress import Progress
+from imagelane.ops.submission import SubmissionError, submit
+from imagelane.ops.supervisor import ProgramError
+from imagelane.platform.settings import EnvironmentSettings, KafkaSettings, load_or_exit
+
+CACHE: Final = Path.home() / ".cache" / "imagelane"
+EXPECTED: Final = (BrokerSetupError, topics.TopicsError, ProgramError, SubmissionError, OSError)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+topics_app = typer.Typer(no_args_is_help=True, help="Topics as the files in schemas/topics say.")
+app.add_typer(topics_app, name="topics")
+
+DataFolder = Annotated[Path, typer.Option(help="Everything that lasts lies here.")]
+CacheFolder = Annotated[Path, typer.Option(help="The broker's jars.")]
+
+
+class CommandSettings(EnvironmentSettings):
+    """What commands that talk with a broker read from the environment."""
+
+    kafka: KafkaSettings = Field(description="The same variables as for the services.")
+
+
+@app.command()
+def local(
+    data: DataFolder = Path("imagelane-data"),
+    cache: CacheFolder = CACHE,
+    kafka_port: Annotated[int, typer.Option(help="0 takes a free one, once.")] = 0,
+    batch_api: Annotated[
+        str | None, typer.Option(help="Base URL of a batch API; without it a stand-in is started.")
+    ] = None,
+    capabilities: Annotated[str, typer.Option(help="What that API offers: A, B, C or D.")] = "A",
+    allow_loopback: Annotated[
+        bool, typer.Option(help="Images and lists may lie on this machine.")
+    ] = False,
+) -> None:
+    """Runs a real Apache Kafka and every service on this machine, until Ctrl-C."""
+    options = LocalOptions(
+        data=data,
+        cache=cache,
+        kafka_port=kafka_port,
+        batch_api_url=batch_api,
+        standin=Standin(level=capabilities),
+        loopback_sources=allow_loopback,
+    )
+    _run(_local(options))
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Photos, data and results lie here.")] = Path(
+        "build/demo"
+    ),
+    cache: CacheFolder = CACHE,
+    own_list: Annotated[
+        Path | None,
+        typer.Option("--list", exists=True, dir_okay=False, help="Your own list, one URL a line."),
+    ] = None,
+    customer: Annotated[str, typer.Option(help="Who hands in your own list.")] = "acme",
+) -> None:
+    """Lists of three customers travel the whole road; a judge has the last word."""
+    _run(demo_run.run(folder.absolute(), cache, own_list=own_list, customer=customer))
+
+
+@app.command()
+def produce(
+    customer: Annotated[str, typer.Option(help="The customer's id.")],
+    file: Annotated[
+        Path | None, typer.Argument(exists=True, dir_okay=False, help="One URL a line.")
+    ] = None,
+    list_url: Annotated[str | None, typer.Option(help="Where the list lies, instead.")] = None,
+    key: Annotated[str | None, typer.Option(help="The idempotency key.")] = None,
+    recipe: str = "default",
+    destination: str = "default",
+) -> None:
+    """Puts one list on the topic `urls`, as other systems do."""
+    if (file is None) == (list_url is None):
+        _fail("either FILE or --list-url is needed, and not both", code=2)
+    event: dict[str, object] = {
+        "customer_id": customer,
+        "recipe": recipe,
+        "destination": destination,
+    }
+    if file is not None:
+        lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        event["urls"] = [line for line in lines if line.strip()]
+    if list_url is not None:
+        event["list_url"] = list_url
+    if key is not None:
+        event["idempotency_key"] = key
+    settings = load_or_exit(CommandSettings)
+    try:
+        submit(settings.kafka, msgspec.convert(event, ListSubmitted))
+    except (SubmissionError, ValueError) as error:
+        _fail(str(error))
+    typer.echo(f"handed in for {customer}; watch the topics jobs and finished")
+
+
+@topics_app.command("apply")
+def topics_apply() -> None:
+    """Makes the topics that are missing. Never changes one that is there; exits 1 if any differs."""
+    settings = load_or_exit(CommandSettings)
+    try:
+        differences = topics.apply(settings.kafka, typer.echo)
+    except topics.TopicsError as error:
+        _fail(str(error))
+    _tell(differences)
+
+
+@topics_app.command("check")
+def topics_check() -> None:
+    """Says how the broker's topics differ from the files; exits 1 if any does."""
+    settings = load_or_exit(CommandSettings)
+    try:
+        differences = topics.check(settings.kafka)
+    except topics.TopicsError as error:
+        _fail(str(error))
+    _tell(differences)
+
+
+def _tell(differences: list[topics.Difference]) -> None:
+    for difference in differences:
+        typer.echo(str(difference), err=True)
+    if differences:
+        raise typer.Exit(1)
+    typer.echo("all topics are as their files say")
+
+
+def _fail(text: str, code: int = 1) -> NoReturn:
+    typer.echo(text, err=True)
+    raise typer.Exit(code)
+
+
+async def _local(options: LocalOptions) -> int:
+    show = Progress()
+    stop = asyncio.Event()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(one, stop.set)
+
+    def print_line(name: str, line: str) -> None:
+        sys.stdout.write(f"{name:10} | {line}\n")
+        sys.stdout.flush()
+
+    async with running(options, tell=show.say, output=print_line) as stack:
+        _print_hints(show, stack)
+        waited: set[asyncio.Future[Any]] = {
+            asyncio.ensure_future(stop.wait()),
+            stack.supervisor.refused,
+        }
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if stack.supervisor.refused.done():
+            stack.supervisor.refused.result()
+        show.say("local", "stopping …")
+    return 0
+
+
+def _print_hints(show: Progress, stack: LocalStack) -> None:
+    servers = stack.kafka.bootstrap_servers
+    event = '{"customer_id": "acme", "urls": ["https://example.com/a.jpg"]}'
+    show.say("kafka", f"export IMAGELANE_KAFKA__BOOTSTRAP_SERVERS={servers}")
+    show.say("hand in", f"echo '{event}' | kcat -P -b {servers} -t urls")
+    show.say("look", f"kcat -C -b {servers} -t processed -f '%k %s\\n'")
+    show.say("results", str(stack.results))
+
+
+def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
+    try:
+        code = asyncio.run(work)
+    except EXPECTED as error:
+        _fail(str(error))
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    app()

@@ -1,0 +1,368 @@
+"""Any interleaving, repetition, crash and late writer ends with every image decided once.
+
+A model of Kafka (inputs, a table, topics that keep what they took) and a model dispatcher (one call
+at a time, the first outcome of an image counts) around the real lanes. Writes and events that were
+not confirmed may be lost in any combination; a process that lost the partition may write on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from pyroaring import BitMap
+from tests.unit.batcher.conftest import RULES, job_id
+
+from imagelane.batcher.core.decisions import Decisions, Write
+from imagelane.batcher.core.lanes import LaneEvent, Lanes
+from imagelane.batcher.core.moment import Moment
+from imagelane.contracts import events as e
+from imagelane.contracts.image_sets import pack_some, unpack
+
+IMAGES = 7
+JOBS = ("a", "b")
+START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+TOPICS = ("processed", "jobs", "completed", "commands", "ticks")
+SOME = st.sets(st.integers(0, IMAGES - 1))
+SMALL = RULES.__class__(
+    ask_at=RULES.ask_at,
+    first_call_images=4,
+    linger_seconds=5.0,
+    resend_after_seconds=10.0,
+    stalled_after_seconds=20.0,
+    sweep=False,
+    retention=timedelta(days=14),
+    max_parts=3,
+)
+
+
+@dataclass
+class ModelDispatcher:
+    """The authority: what it decides, it has decided."""
+
+    at: datetime
+    last_seq: int = 0
+    running: dict[str, BitMap] | None = None
+    outcomes: dict[str, dict[str, BitMap]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(BitMap))
+    )
+    last_answer: e.CallCompleted | None = None
+    planned: dict[int, frozenset[tuple[str, int]]] = field(default_factory=dict)
+
+    def decided(self, job: str) -> BitMap:
+        return BitMap.union(BitMap(), *self.outcomes[job].values())
+
+    def take(self, event: e.Event) -> list[LaneEvent]:
+        if isinstance(event, e.ImagesSettled):
+            return self._settle(event)
+        assert isinstance(event, e.BatchRequested)
+        images = {job.job_id: unpack(job.images) for job in event.jobs}
+        open_images = {job: some - self.decided(job) for job, some in images.items()}
+        if (
+            self.running is not None
+            or event.seq != self.last_seq + 1
+            or not any(open_images.values())
+        ):
+            again = (
+                [self.last_answer] if self.last_answer and self.last_answer.seq == event.seq else []
+            )
+            return [*map(self._truth, images), *again, self._told(answers=event.seq)]
+        self.last_seq = event.seq
+        self.running = {job: some for job, some in open_images.items() if some}
+        self.planned[event.seq] = frozenset(
+            (job, index) for job, some in images.items() for index in some
+        )
+        return []
+
+    def end_call(self, failed: BitMap, returned: BitMap) -> list[LaneEvent]:
+        assert self.running is not None
+        jobs = []
+        for job, some in self.running.items():
+            back, bad = some & returned, (some & failed) - returned
+            self.outcomes[job]["delivered"] |= some - back - bad
+            self.outcomes[job]["failed"] |= bad
+            jobs.append(
+                e.JobOutcome(
+                    job_id=job,
+                    delivered=pack_some(some - back - bad),
+                    failed=pack_some(bad),
+                    returned=pack_some(back),
+                )
+            )
+        self.running = None
+        self.last_answer = e.CallCompleted(
+            customer_id="acme",
+            seq=self.last_seq,
+            last_seq=self.last_seq,
+            status="completed",
+            images=0,
+            jobs=jobs,
+            occurred_at=self.at,
+        )
+        return [self.last_answer]
+
+    def _settle(self, event: e.ImagesSettled) -> list[LaneEvent]:
+        planned = self.running or {}
+        for job in event.jobs:
+            for name, some in (("failed", job.failed), ("cancelled", job.cancelled)):
+                new = unpack(some) - self.decided(job.job_id) - planned.get(job.job_id, BitMap())
+                self.outcomes[job.job_id][name] |= new
+        return [self._truth(job.job_id) for job in event.jobs]
+
+    def _truth(self, job: str) -> e.LaneTold:
+        sets = {name: pack_some(some) for name, some in self.outcomes[job].items()}
+        return self._told(job=e.JobOutcome(job_id=job, **sets))
+
+    def _told(self, **fields: object) -> e.LaneTold:
+        return e.LaneTold(
+            customer_id="acme",
+            last_seq=self.last_seq,
+            busy=self.running is not None,
+            occurred_at=self.at,
+            **fields,  # type: ignore[arg-type] # `job` or `answers`
+        )
+
+
+@dataclass
+class Flight:
+    """Decisions on their way, and the places in the inputs that they take care of."""
+
+    lanes: Lanes
+    decisions: Decisions
+    places: dict[str, int]
+    written: bool = False
+
+
+class LanesModel(RuleBasedStateMachine):
+    """See the module."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.seconds = 0.0
+        self.inputs: dict[str, list[LaneEvent]] = {topic: [] for topic in TOPICS}
+        self.places = dict.fromkeys(TOPICS, 0)
+        self.committed = dict.fromkeys(TOPICS, 0)
+        self.table: dict[bytes, bytes] = {}
+        self.flights: list[Flight] = []
+        self.zombie: Lanes | None = None
+        self.had_zombie = False
+        self.batches: list[e.Event] = []
+        self.read_batches = 0
+        self.finished: list[e.JobFinished] = []
+        self.openings = 0
+        self.dispatcher = ModelDispatcher(START)
+        self.cancelled: set[str] = set()
+        self.sealed: set[str] = set()
+        self.open()
+
+    @property
+    def now(self) -> Moment:
+        return Moment(self.seconds, START + timedelta(seconds=self.seconds))
+
+    def open(self) -> None:
+        self.openings += 1
+        self.lanes = Lanes(SMALL, writer=f"w{self.openings}")
+        self.lanes.restore(self.table.items(), self.now)
+        self.flights = []
+
+    def write(self, writes: Iterable[Write]) -> None:
+        for one in writes:
+            if one.value is None:
+                self.table.pop(one.key, None)
+            else:
+                self.table[one.key] = one.value
+
+    def send(self, events: Iterable[e.Event]) -> None:
+        for event in events:
+            if isinstance(event, e.JobFinished):
+                self.finished.append(event)
+            else:
+                self.batches.append(event)
+
+    # The road
+
+    @rule(job=st.sampled_from(JOBS), indexes=SOME, failed=SOME)
+    def images(self, job: str, indexes: set[int], failed: set[int]) -> None:
+        self.inputs["processed"] += [
+            e.ImageProcessed(
+                customer_id="acme",
+                job_id=job_id(job),
+                index=index,
+                url="https://images.test/a.jpg",
+                recipe="default",
+                destination="default",
+                status="failed" if index in failed else "ok",
+                occurred_at=self.now.at,
+                seconds=0.1,
+            )
+            for index in indexes
+        ]
+
+    @rule(job=st.sampled_from(JOBS))
+    def seal(self, job: str) -> None:
+        self.sealed.add(job)
+        self.inputs["jobs"].append(
+            e.JobSealed(
+                customer_id="acme",
+                job_id=job_id(job),
+                recipe="default",
+                destination="default",
+                images=IMAGES,
+                occurred_at=self.now.at,
+            )
+        )
+
+    @rule(job=st.sampled_from(JOBS))
+    def cancel(self, job: str) -> None:
+        self.cancelled.add(job)
+        self.inputs["commands"].append(
+            e.CancelJob(
+                customer_id="acme", job_id=job_id(job), decided_by="me", occurred_at=self.now.at
+            )
+        )
+
+    # The batcher
+
+    @rule(topics=st.lists(st.sampled_from(TOPICS), max_size=4), many=st.integers(1, 9))
+    def fold_and_decide(self, topics: list[str], many: int) -> None:
+        for topic in topics:
+            place = self.places[topic]
+            for event in self.inputs[topic][place : place + many]:
+                self.lanes.fold(event, self.now)
+                self.places[topic] += 1
+        decisions = self.lanes.decide(self.now)
+        self.flights.append(Flight(self.lanes, decisions, dict(self.places)))
+
+    @rule(steps=st.integers(1, 6))
+    def make_durable(self, steps: int) -> None:
+        """The oldest decisions get one step further, and again: their writes, then their events."""
+        for _ in range(steps):
+            if not self.flights:
+                return
+            flight = self.flights[0]
+            if not flight.written:
+                self.write(flight.decisions.writes)
+                flight.written = True
+                continue
+            self.send(flight.decisions.events)
+            flight.lanes.confirm(flight.decisions)
+            self.committed = flight.places
+            del self.flights[0]
+
+    @rule(seconds=st.sampled_from([0.5, 6.0, 11.0, 25.0]))
+    def tick(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.inputs["ticks"] += self.lanes.ticks(self.now)
+
+    @rule(data=st.data(), late=st.booleans())
+    def crash(self, data: st.DataObject, late: bool) -> None:  # noqa: FBT001 # hypothesis passes it
+        """Any part of what was not confirmed is durable; offsets may be older than what was confirmed."""
+        for flight in self.flights:
+            if flight.written:
+                self.send(one for one in flight.decisions.events if data.draw(st.booleans()))
+            else:
+                self.write(one for one in flight.decisions.writes if data.draw(st.booleans()))
+        if late:
+            self.zombie, self.had_zombie = self.lanes, True
+        back = data.draw(st.integers(0, 3))
+        self.committed = {topic: max(place - back, 0) for topic, place in self.committed.items()}
+        self.places = dict(self.committed)
+        self.open()
+
+    @precondition(lambda self: self.zombie is not None)
+    @rule(topic=st.sampled_from(TOPICS), many=st.integers(0, 5))
+    def write_late(self, topic: str, many: int) -> None:
+        """A process that lost the partition does not know it yet."""
+        assert self.zombie is not None
+        place = self.places[topic]
+        for event in self.inputs[topic][place : place + many]:
+            self.zombie.fold(event, self.now)
+        decisions = self.zombie.decide(self.now)
+        self.write(decisions.writes)
+        self.send(decisions.events)
+        self.zombie.confirm(decisions)
+
+    # The dispatcher
+
+    @rule(again=st.sampled_from([0, 0, 0, 1, 3]), many=st.integers(1, 5))
+    def dispatch(self, again: int, many: int) -> None:
+        """Takes the next records of `batches`, perhaps some old ones first."""
+        self.read_batches = max(self.read_batches - again, 0)
+        for event in self.batches[self.read_batches : self.read_batches + again + many]:
+            self.read_batches += 1
+            self.check_seq(event)
+            self.dispatcher.at = self.now.at
+            self.inputs["completed"] += self.dispatcher.take(event)
+
+    @precondition(lambda self: self.dispatcher.running is not None)
+    @rule(failed=SOME, returned=SOME)
+    def end_call(self, failed: set[int], returned: set[int]) -> None:
+        self.inputs["completed"] += self.dispatcher.end_call(BitMap(failed), BitMap(returned))
+
+    @rule()
+    def tell_again(self) -> None:
+        if self.dispatcher.last_answer is not None:
+            self.inputs["completed"].append(self.dispatcher.last_answer)
+
+    def check_seq(self, event: e.Event) -> None:
+        """A seq that has a plan is never asked for with other images, unless two wrote at a time."""
+        if not isinstance(event, e.BatchRequested) or self.had_zombie:
+            return
+        images = frozenset(
+            (job.job_id, index) for job in event.jobs for index in unpack(job.images)
+        )
+        assert self.dispatcher.planned.get(event.seq, images) >= images
+
+    # What has to hold
+
+    @invariant()
+    def jobs_are_finished_in_one_way_only(self) -> None:
+        for job in JOBS:
+            told = {one for one in self.finished if one.job_id == job_id(job)}
+            counts = {(one.images, one.delivered, one.failed, one.cancelled) for one in told}
+            assert len(counts) <= 1
+            assert self.had_zombie or len({one.occurred_at for one in told}) <= 1
+
+    def teardown(self) -> None:
+        """No more faults: everything comes to its end, with the sweep switched off."""
+        for job in JOBS:
+            self.seal(job)
+            self.images(job, set(range(IMAGES)), set())
+        self.zombie = None
+        for _ in range(400):
+            self.fold_and_decide(list(TOPICS), 1_000)
+            self.make_durable(1_000)
+            while self.read_batches < len(self.batches):
+                self.dispatch(0, 1_000)
+            if self.dispatcher.running is not None:
+                self.end_call(set(), set())
+            self.tick(6.0)
+            if len({one.job_id for one in self.finished}) == len(JOBS):
+                break
+        for job in JOBS:
+            self.check_job(job)
+
+    def check_job(self, job: str) -> None:
+        outcomes = self.dispatcher.outcomes[job_id(job)]
+        assert self.dispatcher.decided(job_id(job)) == BitMap(range(IMAGES)), job
+        assert sum(map(len, outcomes.values())) == IMAGES
+        told = next(one for one in self.finished if one.job_id == job_id(job))
+        assert told.images == IMAGES
+        assert told.delivered == len(outcomes["delivered"])
+        assert told.failed == len(outcomes["failed"])
+        assert told.cancelled == len(outcomes["cancelled"])
+
+
+LanesModel.TestCase.settings = settings(
+    max_examples=300,
+    stateful_step_count=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestLanesModel = LanesModel.TestCase

@@ -88,13 +88,20 @@ class Records:
 
     def _look_to_end(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        answers = self._admin.list_offsets(
-            dict.fromkeys(self._places, END), request_timeout=seconds
-        )
-        ends = {place: answer.result().offset for place, answer in answers.items()}
+        ends = self._ends(deadline)
         while any(self._next.get(place, 0) < end for place, end in ends.items()):
             assert time.monotonic() < deadline, "the topics could not be read to their end"
             self._look()
+
+    def _ends(self, deadline: float) -> dict[TopicPartition, int]:
+        while True:
+            try:
+                self._admin.list_topics(timeout=10)  # or it asks with epochs from before a restart
+                answers = self._admin.list_offsets(dict.fromkeys(self._places, END))
+                return {place: answer.result().offset for place, answer in answers.items()}
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
 
     def _look(self) -> None:
         for message in self._consumer.consume(10_000, LOOK_SECONDS):

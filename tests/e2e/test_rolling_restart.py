@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from pathlib import Path
 from typing import Final
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from tests.e2e.conftest import options_at
 from tests.e2e.images import Images
@@ -16,6 +16,7 @@ from tests.e2e.road import ON_THE_ROAD, Job, Road, started
 pytestmark = ON_THE_ROAD
 
 WORKERS: Final = ("batcher-1", "batcher-2")
+ASK_SECONDS: Final = 2.0
 CUSTOMERS: Final = 6
 IMAGES: Final = 150
 
@@ -47,14 +48,16 @@ async def test_two_batchers_started_anew_under_load_lose_and_double_nothing(
 async def both_at_work(road: Road) -> None:
     """Both are members of the group, and the group has settled on who has which partitions."""
     kafka = road.stack.kafka
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     name = kafka.group("batcher")
 
     def shared() -> bool:
-        group = admin.describe_consumer_groups([name])[name].result(30)
+        asked = admin.describe_consumer_groups([name], request_timeout=ASK_SECONDS)
+        try:
+            group = asked[name].result()
+        except KafkaException:  # the group, or who coordinates it, is not there yet
+            return False
         owned = [len(member.assignment.topic_partitions) for member in group.members]
         return group.state.name == "STABLE" and len(owned) == len(WORKERS) and min(owned) > 0
 
-    async with asyncio.timeout(60):
-        while not await asyncio.to_thread(shared):
-            await asyncio.sleep(0.1)
+    await road.until("both batchers at work", shared, 60)

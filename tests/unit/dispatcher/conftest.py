@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from msgspec.structs import replace
 from pyroaring import BitMap
 
 from imagelane.contracts.events import (
@@ -72,8 +73,8 @@ def settled(
     return ImagesSettled(customer_id=ACME, jobs=[sets], occurred_at=NOW)
 
 
-def planned(images: Iterable[int] = range(10), seq: int = 1) -> CallPlan:
-    request = requested(seq, ready(images))
+def planned(images: Iterable[int] = range(10), seq: int = 1, *, customer: str = ACME) -> CallPlan:
+    request = replace(requested(seq, ready(images)), customer_id=customer)
     return freeze(request, still_open(request, lambda _job: BitMap()), TERMS, NOW)
 
 
@@ -89,12 +90,14 @@ def completed(seq: int = 1) -> CallCompleted:
     )
 
 
-def lane(state: State, *, ambiguous: bool = False, call: bool | None = None) -> LaneRecorded:
+def lane(
+    state: State, *, ambiguous: bool = False, call: bool = False, customer: str = ACME
+) -> LaneRecorded:
     """A lane that came to this state on its shortest way; a held one is held while submitting."""
-    idle = lanes.unheard_of(ACME, NOW)
+    idle = lanes.unheard_of(customer, NOW)
     if state == "idle":
         return idle
-    one = lanes.plan(idle, planned(), NOW)
+    one = lanes.plan(idle, planned(customer=customer), NOW)
     if state == "planned":
         return one
     one = lanes.attempt(one, NOW, in_doubt=ambiguous)

@@ -31,9 +31,14 @@ from imagelane.dispatcher.core.plan import (
     body_of,
     freeze,
     images_named,
-    planned_of_job,
+    images_of,
+    is_too_large,
     still_open,
 )
+
+JOBS = [letter * 32 for letter in "abcdefghijklmnopqrstuvwxyz234567"] + [
+    f"{letter * 31}a" for letter in "bcdefghijklmnopqrstuvwxyz234567"
+]
 
 
 def nothing(_job: str) -> BitMap:
@@ -85,9 +90,7 @@ def test_images_with_an_outcome_or_named_twice_are_left_out() -> None:
     assert [(job.job_id, members(job.images)) for job in jobs] == [(JOB, [1, 3]), (JOB, [4, 5])]
     plan = freeze(request, jobs, TERMS, NOW)
     assert plan.images == 4
-    assert list(planned_of_job(plan, JOB)) == [1, 3, 4, 5]
-    assert list(planned_of_job(plan, OTHER_JOB)) == []
-    assert list(planned_of_job(UNSET, JOB)) == []
+    assert images_of(plan.jobs) == {JOB: BitMap([1, 3, 4, 5])}
 
 
 def test_a_set_that_cannot_be_read_is_no_plan() -> None:
@@ -124,3 +127,14 @@ def test_the_images_behind_urls_are_found() -> None:
     named = images_named(jobs, frozenset([url(2), url(5), foreign]), TERMS)
     assert named == {JOB: BitMap([2, 5])}
     assert images_named(jobs, frozenset(), replace(TERMS, destinations={})) == {}
+
+
+def test_a_plan_has_a_bound_in_images_and_in_bytes() -> None:
+    many = still_open(requested(1, *(ready(range(250_000), job) for job in JOBS[:4])), nothing)
+    assert not is_too_large(many)
+    assert is_too_large([*many, *still_open(requested(1, ready([1])), nothing)])
+    scattered = still_open(
+        requested(1, *(ready(range(0, 65_536, 4), job) for job in JOBS)), nothing
+    )
+    assert not is_too_large(scattered[:60])
+    assert is_too_large(scattered * 2)

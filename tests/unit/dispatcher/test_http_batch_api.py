@@ -70,7 +70,7 @@ def new_call(customer: str = "acme", body: bytes | None = None) -> NewCall:
 
 
 def settings_of(url: str, **changes: Any) -> BatchApiSettings:
-    quick: dict[str, Any] = {"start_seconds": 0.4, "look_seconds": 0.4, "max_answer_bytes": 4_096}
+    quick: dict[str, Any] = {"start_seconds": 3.0, "look_seconds": 3.0, "max_answer_bytes": 4_096}
     return BatchApiSettings(base_url=url, **{**quick, **changes})
 
 
@@ -144,15 +144,16 @@ def meaning_of_look(status: int, kind: str, *, miss: type[object]) -> type[objec
     return {404: miss, 401: Denied, 403: Denied, 429: Later}.get(status, Unclear)
 
 
-@pytest.mark.parametrize("delay", ["0", "5"])
+@pytest.mark.parametrize("delay", ["0", "9"])
 async def test_every_status_with_every_body_at_any_delay_has_its_meaning(delay: str) -> None:
     cases = list(product(STATUSES, BODIES))
-    async with speaking_to(misbehave) as api:
-        for_customers = [f"{status}|{kind}|{delay}" for status, kind in cases]
-        started = await asyncio.gather(*(api.start(new_call(one), Gate()) for one in for_customers))
-        looked = await asyncio.gather(*(api.look(one, one) for one in for_customers))
-        found = await asyncio.gather(
-            *(api.find_by_reference(one, "v1-ours") for one in for_customers)
+    customers = [f"{status}|{kind}|{delay}" for status, kind in cases]
+    patience = {"start_seconds": 4.0, "look_seconds": 4.0, "max_connections": 1_000}
+    async with speaking_to(misbehave, **patience) as api:
+        started, looked, found = await asyncio.gather(
+            asyncio.gather(*(api.start(new_call(one), Gate()) for one in customers)),
+            asyncio.gather(*(api.look(one, one) for one in customers)),
+            asyncio.gather(*(api.find_by_reference(one, "v1-ours") for one in customers)),
         )
     for (status, kind), start, look, find in zip(cases, started, looked, found, strict=True):
         case = f"{status} {kind} {delay}"
@@ -241,7 +242,9 @@ class TestStart:
         hung_up = asyncio.Event()
         server = await asyncio.start_server(endless, "127.0.0.1", 0)
         host, port = server.sockets[0].getsockname()
-        api = HttpBatchApi(settings_of(f"http://{host}:{port}/v1"))
+        api = HttpBatchApi(
+            settings_of(f"http://{host}:{port}/v1", start_seconds=0.5, look_seconds=0.5)
+        )
         assert isinstance(await api.start(new_call(), Gate()), Unclear)
         assert isinstance(await api.look("acme", "b-1"), Unclear)
         await api.close()

@@ -50,6 +50,7 @@ class Decoders:
         self._second_tries: deque[_Job] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._starting = 0
+        self._walls_are_told = False
         self.running: set[DecodeProcess] = set()
         self._log = structlog.get_logger("imagelane.decoders")
 
@@ -79,7 +80,7 @@ class Decoders:
                 child = await DecodeProcess.start(self._policy.confinement)
             finally:
                 self._starting -= 1
-            self._log.debug("decoder.started", pid=child.process.pid, walls=child.walls)
+            self._tell_walls(child)
             self.running.add(child)
             try:
                 await self._feed(child)
@@ -126,6 +127,11 @@ class Decoders:
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
             await waiting
+
+    def _tell_walls(self, child: DecodeProcess) -> None:
+        if not self._walls_are_told:  # they depend on the machine: the same for all children
+            self._walls_are_told = True
+            self._log.info("decoders.started", walls=child.walls)
 
     def _wake_one(self) -> None:
         while self._waiting:

@@ -41,6 +41,7 @@ class DirectoryStore:
 
     def __init__(self, root: Path, *, fsync: bool = False) -> None:
         self._root = root
+        self._temporaries = root / TEMPORARY
         self._fsync = fsync
 
     async def put(
@@ -121,7 +122,7 @@ class DirectoryStore:
     def remove_leftovers(self, *, before: float) -> None:
         """Removes what killed writers left behind that was last touched `before` (Unix seconds)."""
         with suppress(FileNotFoundError):  # nothing written yet, or another process is as tidy
-            for path in (self._root / TEMPORARY).iterdir():
+            for path in self._temporaries.iterdir():
                 if path.lstat().st_mtime < before:
                     path.unlink()
 
@@ -136,12 +137,14 @@ class DirectoryStore:
     @contextmanager
     def _temporary(self) -> Iterator[tuple[int, Path]]:
         """An empty file on the same file system, gone at the end unless it was moved away."""
-        path = self._root / TEMPORARY / secrets.token_hex(12)
+        path = self._temporaries / secrets.token_hex(12)
         with self._writes():
             try:
                 descriptor = _create(path)
             except FileNotFoundError:
-                path.parent.mkdir(exist_ok=True)  # not the root: without it, it is unavailable
+                self._temporaries.mkdir(
+                    exist_ok=True
+                )  # not the root: without it, it is unavailable
                 descriptor = _create(path)
         try:
             yield descriptor, path

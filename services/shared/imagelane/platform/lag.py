@@ -67,6 +67,9 @@ class LagReader:
             answers = self._admin.list_offsets(wanted, request_timeout=REQUEST_SECONDS)
             found = await asyncio.gather(*map(asyncio.wrap_future, answers.values()))
         except KafkaException as error:
+            # After a broker's restart the client asks with the old leader's epoch, and is refused,
+            # until it reads the topic's metadata again.
+            self._partitions.pop(topic, None)
             raise LagUnknownError(f"offsets of {name}: {error.args[0].str()}") from None
         return {one.partition: answer.offset for one, answer in zip(answers, found, strict=True)}
 

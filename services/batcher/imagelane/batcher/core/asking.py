@@ -48,7 +48,7 @@ def _moment_to_ask(lane: Lane, images: int) -> float:
 
 
 def _repeat(request: OpenRequest, lane: Lane, now: Moment, out: Decisions) -> float:
-    if request.due_seconds <= now.seconds and not request.tries:
+    if request.due_seconds <= now.seconds:
         out.events.append(request.event)
         wait = doubled(lane.rules.resend_after_seconds, request.tries)
         request.tries, request.due_seconds = request.tries + 1, now.seconds + wait

@@ -6,23 +6,24 @@ A draft lays decisions over a book: what is to be written, told and done. After 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
 from msgspec import UNSET
+from pyroaring import BitMap
 
 from imagelane.contracts.events import (
     BatchRequested,
     CallCompleted,
     CallHinted,
-    CallPlan,
     ImagesSettled,
     JobOutcome,
     JobRecorded,
     LaneRecorded,
     LaneTold,
+    PlannedImages,
 )
 from imagelane.contracts.image_sets import unpack
 from imagelane.dispatcher.core import lane as lanes
@@ -31,7 +32,7 @@ from imagelane.dispatcher.core import pursuit as steps
 from imagelane.dispatcher.core import resolution, telling
 from imagelane.dispatcher.core.answers import Call, Refused
 from imagelane.dispatcher.core.book import Book
-from imagelane.dispatcher.core.plan import Terms, freeze, planned_of_job, still_open
+from imagelane.dispatcher.core.plan import Terms, freeze, images_of, is_too_large, still_open
 from imagelane.dispatcher.core.policy import Moment, Policy
 from imagelane.dispatcher.core.pursuit import Kind, Pursuit, Verdict
 
@@ -105,21 +106,22 @@ class Draft:
         if not jobs:
             self._tell_truth(lane, event)
             return
+        if is_too_large(jobs):
+            self._refused_plan(lane, event.seq, jobs, Refused("too large to be planned"))
+            return
         frozen = freeze(event, jobs, self.terms, self.now)
         planned = lanes.plan(lane, frozen, self.now)
-        if telling.fits(planned):
-            self._follow(lane, Verdict(Pursuit(Kind.ATTEMPT), planned))
-        else:
-            self._refused_plan(lane, frozen, Refused("the plan does not fit into a record"))
+        self._follow(lane, Verdict(Pursuit(Kind.ATTEMPT), planned))
 
     def settle(self, event: ImagesSettled) -> None:
         """Images have ended without a call. Raises `UnreadableImageSetError`."""
         lane = self.lane(event.customer_id)
         sets = [(job.job_id, unpack(job.failed), unpack(job.cancelled)) for job in event.jobs]
+        planned = {} if lane.plan is UNSET else images_of(lane.plan.jobs)
         for job_id, failed, cancelled in sets:
             before = self.outcomes(event.customer_id, job_id)
-            planned = planned_of_job(lane.plan, job_id)
-            after = o.settled(before, failed=failed, cancelled=cancelled, planned=planned)
+            in_call = planned.get(job_id, BitMap())
+            after = o.settled(before, failed=failed, cancelled=cancelled, planned=in_call)
             if after is not before:
                 self.jobs[event.customer_id, job_id] = after
         self.told.extend(self._truth(lane, [job_id for job_id, _, _ in sets]))
@@ -143,7 +145,8 @@ class Draft:
             case None:
                 self._follow(lane, verdict)
             case Refused() as refused:
-                self._refused_plan(lane, lanes.plan_of(lane), refused)
+                plan = lanes.plan_of(lane)
+                self._refused_plan(lane, plan.seq, plan.jobs, refused)
             case call:
                 self._ended_call(lane, call)
 
@@ -182,10 +185,13 @@ class Draft:
             return
         self._end(lanes.resolve(lane, end.answer, self.now), end)
 
-    def _refused_plan(self, lane: LaneRecorded, plan: CallPlan, refused: Refused) -> None:
+    def _refused_plan(
+        self, lane: LaneRecorded, seq: int, jobs: Sequence[PlannedImages], refused: Refused
+    ) -> None:
         end = resolution.of_refusal(
-            lane,
-            plan,
+            lane.customer_id,
+            seq,
+            jobs,
             refused,
             terms=self.terms,
             outcomes_of=partial(self.outcomes, lane.customer_id),

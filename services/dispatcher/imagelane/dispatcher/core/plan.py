@@ -7,9 +7,10 @@ its request is built anew for every attempt, and the hash in the plan proves tha
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -19,6 +20,11 @@ from imagelane.contracts.events import BatchRequested, CallPlan, PlannedImages
 from imagelane.contracts.image_sets import pack, unpack
 from imagelane.core.destinations import Destination
 from imagelane.core.recipes import RECIPES, OutputSpec
+
+MAX_IMAGES: Final = 1_000_000
+"""A request of about 100 MB, held in memory while it is sent. An API's own limit is the batcher's affair."""
+MAX_PLAN_BYTES: Final = 800_000
+"""Of a lane's record, with room for what is added to it until the call ends."""
 
 
 class UnplannableError(ValueError):
@@ -139,14 +145,18 @@ def images_named(
     return named
 
 
-def planned_of_job(plan: CallPlan | UnsetType, job_id: str) -> BitMap:
-    """The images of a job that are in the plan."""
-    planned = BitMap()
-    if plan is not UNSET:
-        for job in plan.jobs:
-            if job.job_id == job_id:
-                planned |= unpack(job.images)
-    return planned
+def images_of(jobs: Iterable[PlannedImages]) -> dict[str, BitMap]:
+    """The images, by job: a plan may name a job several times."""
+    images: dict[str, BitMap] = {}
+    for job in jobs:
+        images[job.job_id] = images.get(job.job_id, BitMap()) | unpack(job.images)
+    return images
+
+
+def is_too_large(jobs: Sequence[PlannedImages]) -> bool:
+    """Whether a plan of these images would not fit into a record, or its request into memory."""
+    record_bytes = sum(300 + len(job.images.bitmap) for job in jobs)
+    return record_bytes > MAX_PLAN_BYTES or sum(job.images.count for job in jobs) > MAX_IMAGES
 
 
 def _known(job: PlannedImages, terms: Terms) -> tuple[tuple[OutputSpec, ...], Destination]:

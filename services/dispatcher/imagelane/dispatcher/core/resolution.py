@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -10,12 +10,18 @@ from typing import Literal
 from msgspec import UNSET
 from pyroaring import BitMap
 
-from imagelane.contracts.events import CallCompleted, CallPlan, JobOutcome, LaneRecorded
-from imagelane.contracts.image_sets import pack_some, unpack
+from imagelane.contracts.events import (
+    CallCompleted,
+    CallPlan,
+    JobOutcome,
+    LaneRecorded,
+    PlannedImages,
+)
+from imagelane.contracts.image_sets import pack_some
 from imagelane.dispatcher.core import outcomes as o
 from imagelane.dispatcher.core.answers import Call, CallStatus, Refused
 from imagelane.dispatcher.core.lane import plan_of
-from imagelane.dispatcher.core.plan import Terms, UnplannableError, images_named
+from imagelane.dispatcher.core.plan import Terms, UnplannableError, images_named, images_of
 
 OutcomesOf = Callable[[str], o.JobOutcomes]
 
@@ -43,7 +49,7 @@ def of_call(
 ) -> Resolution:
     """The lane's call has ended. Raises `UnresolvableError`."""
     plan = plan_of(lane)
-    images = _images_of(plan)
+    images = images_of(plan.jobs)
     failed = _failed(plan, call, images, terms)
     jobs: dict[str, o.JobOutcomes] = {}
     told: list[JobOutcome] = []
@@ -75,22 +81,22 @@ def of_call(
 
 
 def of_refusal(
-    lane: LaneRecorded,
-    plan: CallPlan,
+    customer_id: str,
+    seq: int,
+    planned: Sequence[PlannedImages],
     refused: Refused,
     *,
     terms: Terms,
     outcomes_of: OutcomesOf,
     now: datetime,
 ) -> Resolution:
-    """A plan was refused: images that are named fail, and so does one that is alone; the rest returns.
+    """These images were refused as a call: those that are named fail, and so does one that is alone; the rest returns.
 
     Where nothing is named, the answer hints at half as many images, so that the bad one is found by halving.
     """
-    images = _images_of(plan)
-    named = images_named(plan.jobs, refused.named, terms)
-    if plan.images == 1:
-        named = images
+    images = images_of(planned)
+    total = sum(map(len, images.values()))
+    named = images if total == 1 else images_named(planned, refused.named, terms)
     jobs = {
         job_id: o.settled(outcomes_of(job_id), failed=bad, cancelled=BitMap(), planned=BitMap())
         for job_id, bad in named.items()
@@ -99,19 +105,19 @@ def of_refusal(
         JobOutcome(
             job_id=job_id,
             failed=pack_some(named.get(job_id, BitMap())),
-            returned=pack_some(planned - named.get(job_id, BitMap())),
+            returned=pack_some(whole - named.get(job_id, BitMap())),
         )
-        for job_id, planned in images.items()
+        for job_id, whole in images.items()
     ]
     answer = CallCompleted(
-        customer_id=lane.customer_id,
-        seq=plan.seq,
-        last_seq=plan.seq,
+        customer_id=customer_id,
+        seq=seq,
+        last_seq=seq,
         status="refused",
-        images=plan.images,
+        images=total,
         jobs=told,
         occurred_at=now,
-        max_images=UNSET if named else plan.images // 2,
+        max_images=UNSET if named else total // 2,
     )
     return Resolution(answer, jobs)
 
@@ -136,10 +142,3 @@ def _status(call: Call, failed: Mapping[str, BitMap]) -> Literal["completed", "p
     if call.status is CallStatus.FAILED:
         return "failed"
     return "partial" if failed else "completed"
-
-
-def _images_of(plan: CallPlan) -> dict[str, BitMap]:
-    images: dict[str, BitMap] = {}
-    for job in plan.jobs:
-        images[job.job_id] = images.get(job.job_id, BitMap()) | unpack(job.images)
-    return images

@@ -62,14 +62,10 @@ def in_records(answer: CallCompleted) -> Iterator[CallCompleted]:
     yield replace(answer, jobs=part)
 
 
-def fits(lane: LaneRecorded) -> bool:
-    """Whether the record is one that Kafka takes."""
-    return len(encode(lane)) <= MAX_RECORD_BYTES
-
-
 def without_large_answer(lane: LaneRecorded) -> LaneRecorded:
     """The record, without its last answer if that is too large: then only the truth is told again."""
-    return lane if fits(lane) else replace(lane, last_answer=UNSET)
+    fits = len(encode(lane)) <= MAX_RECORD_BYTES
+    return lane if fits else replace(lane, last_answer=UNSET)
 
 
 def _bytes_of(job: JobOutcome) -> int:

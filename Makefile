@@ -1,0 +1,83 @@
+# Every target sets up what it needs. `make help` says what each does.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE ?= $(HOME)/.cache/imagelane
+SERVICES := intake downloader processor batcher dispatcher gateway standin ops
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
+
+.PHONY: help demo local test unit contract integration e2e lint format bench schemas docs test-asyncapi locks clean
+
+help:  ## says what each target does
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: $(VENV)/installed  ## three customers' lists on real parts (LIST=urls.txt CUSTOMER=acme for your own)
+	$(BIN)/imagelane demo --cache "$(CACHE)" $(if $(LIST),--list "$(LIST)") $(if $(CUSTOMER),--customer "$(CUSTOMER)")
+
+local: $(VENV)/installed  ## a real Kafka and every service on this machine, until Ctrl-C
+	$(BIN)/imagelane local --cache "$(CACHE)"
+
+test: lint unit contract integration e2e  ## everything that must pass: lint, unit, contract, integration, end to end
+
+unit: $(VENV)/installed-dev  ## the quick tests: decisions, no broker
+	$(BIN)/pytest tests/unit
+
+contract: $(VENV)/installed-dev  ## schemas, topic files, object stores, reference pages
+	$(BIN)/pytest tests/contract
+
+integration: $(VENV)/installed-dev  ## each service on a real Apache Kafka
+	$(BIN)/pytest tests/integration --timeout 300
+
+e2e: $(VENV)/installed-dev  ## the whole road in real processes, with kills
+	$(BIN)/pytest tests/e2e --timeout 400
+
+lint: $(VENV)/installed-dev  ## ruff, mypy --strict, import-linter, codespell
+	$(BIN)/ruff format --check services tests
+	$(BIN)/ruff check services tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell services schemas tests docs README.md CHANGELOG.md Makefile
+
+format: $(VENV)/installed-dev  ## formats the code
+	$(BIN)/ruff format services tests
+	$(BIN)/ruff check --fix services tests
+
+bench: $(VENV)/installed-dev  ## the pipeline against a bare loop; figures go to build/bench
+	$(BIN)/python -m tests.bench
+
+schemas: $(VENV)/installed-dev  ## shows where schemas and structs differ, never overwrites
+	$(BIN)/python -m imagelane.contracts.schemas --diff
+
+docs: $(VENV)/installed-dev  ## writes docs/events.md and docs/configuration.md from schemas and settings
+	$(BIN)/python -m imagelane.ops.reference --write
+
+test-asyncapi:  ## AsyncAPI's own parser reads schemas/asyncapi.yaml (needs node and npm)
+	tests/contract/asyncapi/check.sh
+
+locks: $(VENV)/uv  ## pins everything anew, with hashes and without addresses
+	for service in $(SERVICES); do $(LOCK) --extra $$service -o requirements-$$service.lock || exit 1; done
+	$(LOCK) --extra all -o requirements.lock
+	$(LOCK) --extra dev -o requirements-dev.lock
+
+clean:  ## removes the virtual environment, builds and the demo's data
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/uv: requirements-uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is missing: set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "making the virtual environment $(VENV) …"
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv is missing: install it, such as Debian's python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.lock
+	@touch $@
+
+$(VENV)/installed: $(VENV)/uv requirements.lock pyproject.toml
+	@echo "installing what the services need …"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
+	@echo "installing what the tests need …"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,206 @@
+"""Settings, topology, keys and the reading of input: what the shell decides without any client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+from tests.unit.dispatcher.conftest import (
+    ACME,
+    JOB,
+    NOW,
+    TERMS,
+    draft,
+    lane,
+    planned,
+    policy,
+    ready,
+    requested,
+    settled,
+)
+
+from imagelane.contracts.codec import UnreadableRecordError, encode, key_of
+from imagelane.contracts.events import CallHinted
+from imagelane.core.partitioning import partition_of
+from imagelane.dispatcher.core.book import Book
+from imagelane.dispatcher.core.pursuit import Kind, Pursuit
+from imagelane.dispatcher.errands import Errand, Restored, StepDone
+from imagelane.dispatcher.log import Write, log_key, proves_membership
+from imagelane.dispatcher.settings import BatchApiSettings, DispatcherSettings
+from imagelane.dispatcher.topology import mismatch
+from imagelane.dispatcher.turn import Holding, Rules, Turn, read
+from imagelane.platform.records import Record
+from imagelane.platform.settings import KafkaSettings
+
+PARTITIONS = 12
+HOME = partition_of(ACME.encode(), PARTITIONS)
+RULES = Rules(TERMS, policy())
+
+
+def record(
+    value: bytes | None,
+    *,
+    key: bytes | None = ACME.encode(),
+    topic: str = "batches",
+    partition: int = HOME,
+) -> Record:
+    return Record(topic, partition, 7, key, value, [], 0)
+
+
+class TestSettings:
+    def test_the_level_of_the_api_has_no_default(self) -> None:
+        with pytest.raises(ValidationError, match="capabilities"):
+            DispatcherSettings.model_validate({})
+
+    def test_a_bound_is_not_below_its_lower_one(self) -> None:
+        with pytest.raises(ValidationError, match="must not be less than poll_min_seconds"):
+            DispatcherSettings(capabilities="A", poll_min_seconds=6)
+        with pytest.raises(ValidationError, match="must not be less than retry_min_seconds"):
+            DispatcherSettings(capabilities="A", retry_max_seconds=0.1)
+
+    def test_failpoints_are_refused_unless_allowed(self) -> None:
+        with pytest.raises(ValidationError, match="ALLOW_FAILPOINTS"):
+            DispatcherSettings(capabilities="A", failpoint="after_plan")
+        allowed = DispatcherSettings(
+            capabilities="A", failpoint="after_plan", allow_failpoints=True
+        )
+        assert allowed.failpoint == "after_plan"
+
+    def test_the_policy_is_what_the_settings_say(self) -> None:
+        own = DispatcherSettings(capabilities="B", drain_seconds=9, item_attempts=3)
+        assert own.policy().capabilities == "B"
+        assert (own.policy().drain_seconds, own.policy().item_attempts) == (9, 3)
+
+    def test_the_adapter_http_needs_an_address(self) -> None:
+        with pytest.raises(ValidationError, match="must be set for the adapter http"):
+            BatchApiSettings()
+        assert BatchApiSettings(adapter="own").base_url == ""
+
+    def test_there_is_one_token(self, tmp_path: Path) -> None:
+        file = tmp_path / "token"
+        file.touch()
+        with pytest.raises(ValidationError, match="exclude each other"):
+            BatchApiSettings(base_url="http://api", token=SecretStr("x"), token_file=file)
+
+
+class TestTopology:
+    kafka = KafkaSettings(bootstrap_servers="b:1", topic_prefix="x-", strict_partitions=12)
+    right = dict.fromkeys(("x-batches", "x-callbacks", "x-calls", "x-completed"), 12)
+
+    def test_the_right_counts_are_no_reason_to_hold(self) -> None:
+        assert mismatch(self.kafka, {**self.right, "x-requested": 48}) == ""
+
+    @pytest.mark.parametrize("topic", ["x-batches", "x-callbacks", "x-calls", "x-completed"])
+    def test_another_count_or_a_missing_topic_is_named(self, topic: str) -> None:
+        assert f"{topic} has 16 partitions" in mismatch(self.kafka, {**self.right, topic: 16})
+        missing = {name: count for name, count in self.right.items() if name != topic}
+        assert f"{topic} has 0 partitions" in mismatch(self.kafka, missing)
+
+
+class TestInput:
+    def test_every_event_of_the_inputs_is_read(self) -> None:
+        for event in (requested(1, ready([1])), settled(failed=[1])):
+            assert read(record(encode(event), key=key_of(event)), PARTITIONS) == event
+        hint = CallHinted(customer_id=ACME, call_id="b-1", occurred_at=NOW)
+        assert read(record(encode(hint), topic="callbacks"), PARTITIONS) == hint
+
+    @pytest.mark.parametrize(
+        ("bad", "words"),
+        [
+            (record(None), "no value"),
+            (record(b"{}", key=None), "no key"),
+            (record(b"not json"), "malformed"),
+            (record(encode(requested(1, ready([1]))), partition=HOME + 1), "misplaced"),
+            (record(encode(requested(1, ready([1]))), topic="callbacks"), "batch.requested.v1"),
+        ],
+    )
+    def test_what_is_no_input_of_ours_is_unreadable(self, bad: Record, words: str) -> None:
+        with pytest.raises(UnreadableRecordError, match=words):
+            read(bad, PARTITIONS)
+
+    def test_a_record_under_another_customers_key_is_unreadable(self) -> None:
+        key = next(
+            name.encode()
+            for name in (f"c{number}" for number in range(1_000))
+            if partition_of(name.encode(), PARTITIONS) == HOME
+        )
+        with pytest.raises(UnreadableRecordError, match="not the customer"):
+            read(record(encode(requested(1, ready([1]))), key=key), PARTITIONS)
+
+
+class TestTurn:
+    def test_decisions_of_one_turn_go_into_one_transaction(self) -> None:
+        turn = Turn({3: Holding(1, restored=True)}, RULES)
+        turn.take(3, requested(1, ready([1])))
+        turn.take(3, settled(failed=[9]))
+        assert [write.key for write in turn.writes()] == [
+            f"job|{ACME}|{JOB}".encode(),
+            f"lane|{ACME}".encode(),
+        ]
+        assert {write.partition for write in turn.writes()} == turn.written == {3}
+
+    def test_input_before_its_log_was_read_is_a_bug(self) -> None:
+        with pytest.raises(RuntimeError, match="before its log was read"):
+            Turn({3: Holding(1)}, RULES).take(3, requested(1, ready([1])))
+
+    def test_a_restored_book_is_taken_over_and_its_lanes_go_on(self) -> None:
+        holding = Holding(term=2)
+        turn = Turn({3: holding}, RULES)
+        book = Book(lanes={ACME: lane("active")})
+        turn.hear(Restored({3: 2, 4: 2}, {3: book, 4: Book()}))
+        assert holding.restored
+        assert holding.book is book
+        assert turn.drafts[3].pursuits == {ACME: Pursuit(Kind.LOOK)}
+        assert turn.writes() == []
+
+    def test_what_belongs_to_another_term_counts_no_more(self) -> None:
+        holding = Holding(term=2)
+        turn = Turn({3: holding}, RULES)
+        turn.hear(Restored({3: 1}, {3: Book()}))
+        assert not holding.restored
+        pursuit = Pursuit(Kind.ATTEMPT)
+        for partition, term in ((3, 1), (4, 2)):
+            turn.hear(StepDone(Errand(partition, term, lane("planned"), pursuit, 0.0), None))
+        assert turn.drafts == {}
+
+    def test_a_step_that_has_ended_moves_its_lane(self) -> None:
+        pursuit = Pursuit(Kind.ATTEMPT)
+        book = Book(lanes={ACME: lane("planned")}, pursuits={ACME: pursuit})
+        turn = Turn({3: Holding(1, book, restored=True)}, RULES)
+        turn.hear(StepDone(Errand(3, 1, lane("planned"), pursuit, 0.0), None))
+        assert turn.drafts[3].lane(ACME).state == "submitting"
+
+
+class TestLog:
+    def test_keys_say_what_a_record_is_about(self) -> None:
+        made = draft()
+        made.settle(settled(failed=[1]))
+        (job,) = made.records()
+        assert log_key(job) == f"job|acme|{JOB}".encode()
+        assert log_key(lane("idle")) == b"lane|acme"
+        assert Write.of_event(lane("idle"), 5).partition == 5
+
+    def test_a_dead_letter_keeps_the_record(self) -> None:
+        write = Write.of_dead_letter(record(b"junk"), ValueError("why"), "g")
+        assert (write.topic, write.key, write.value) == ("dlq.batches", b"acme", b"junk")
+        assert ("__dlq.errors.message", b"why") in write.headers
+
+    @pytest.mark.parametrize(
+        ("metadata", "proof"),
+        [
+            (b"CGMDv2:\x02\x00\x00\x00group\x00member\x00\x01", True),
+            (b"CGMDv2:\x00\x00\x00\x00group\x00member\x00\x01", False),
+            (b"CGMDv2:\xff\xff\xff\xffgroup\x00\x00\x01", False),
+            (b"CGMDv2:\x02\x00\x00\x00group\x00\x00\x01", False),
+            (b"CGMDv2:\x02\x00\x00\x00group", False),
+            (b"CGMDv3:\x02\x00\x00\x00group\x00member\x00", False),
+            (b"", False),
+        ],
+    )
+    def test_only_a_member_of_a_generation_may_write(self, metadata: bytes, proof: bool) -> None:
+        assert proves_membership(metadata) is proof
+
+
+def test_the_plan_of_the_tests_is_one() -> None:
+    assert planned().images == 10

@@ -195,25 +195,27 @@ async def test_a_block_that_raises_stores_nothing(store: ObjectStore) -> None:
     assert not await store.exists("half")
 
 
-@pytest.mark.parametrize(
-    "key",
-    ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "../a", ".hidden", "a/.b", "a b", "ä", "a\n",
-     "a\\b", "a\0", "x" * 256, "a/" * 600 + "a"],
-)  # fmt: skip
-async def test_a_bad_key_is_refused_by_every_call(store: ObjectStore, key: str) -> None:
-    with pytest.raises(ValueError, match="not a key"):
-        await store.put(key, b"", JPEG)
-    with pytest.raises(ValueError, match="not a key"):
-        await store.get(key)
-    with pytest.raises(ValueError, match="not a key"):
-        await store.exists(key)
-    with pytest.raises(ValueError, match="not a key"):
-        await store.delete(key)
-    with pytest.raises(ValueError, match="not a key"):
-        await chunks_of(store, key)
-    with pytest.raises(ValueError, match="not a key"):
-        async with store.writing(key, JPEG):
-            pytest.fail("nothing may be written there")
+BAD_KEYS = (
+    *("", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "../a", ".hidden", "a/.b"),
+    *("a b", "ä", "a\n", "a\\b", "a\0", "x" * 256, "a/" * 600 + "a"),
+)
+
+
+async def test_a_bad_key_is_refused_by_every_call(store: ObjectStore) -> None:
+    for key in BAD_KEYS:
+        with pytest.raises(ValueError, match="not a key"):
+            await store.put(key, b"", JPEG)
+        with pytest.raises(ValueError, match="not a key"):
+            await store.get(key)
+        with pytest.raises(ValueError, match="not a key"):
+            await store.exists(key)
+        with pytest.raises(ValueError, match="not a key"):
+            await store.delete(key)
+        with pytest.raises(ValueError, match="not a key"):
+            await chunks_of(store, key)
+        with pytest.raises(ValueError, match="not a key"):
+            async with store.writing(key, JPEG):
+                pytest.fail("nothing may be written there")
 
 
 async def test_s3_keeps_content_type_and_cache_header(

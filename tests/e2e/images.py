@@ -53,5 +53,7 @@ def serving(folder: Path, delay_seconds: float) -> Iterator[str]:
     command += ["--lists", str(folder / "lists"), "--delay-seconds", str(delay_seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        yield json.loads(server.stdout.readline())["url"]
-        server.terminate()
+        try:
+            yield json.loads(server.stdout.readline())["url"]
+        finally:
+            server.terminate()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import random
 import signal
 import subprocess
 import sys
@@ -257,6 +258,7 @@ async def test_what_cannot_be_read_goes_to_the_dead_letters_whole(
         (b"acme", None),
         (b"acme", b"\xff\xfe"),
         (b"acme", b"[" * 100_000),
+        (b"acme", random.Random(1).randbytes(1_040_000)),  # what the broker just takes
         (None, foreign),
         (b"other", foreign),
         (b"acme", foreign.replace(b'"index":1', b'"index":1e999')),

@@ -14,14 +14,15 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 
-from imagelane.contracts.codec import decode, encode, headers_of, key_of
+from imagelane.contracts.codec import decode, encode, key_of
 from imagelane.contracts.events import (
     BatchRequested,
     CallCompleted,
@@ -32,23 +33,31 @@ from imagelane.contracts.events import (
     ReadyImages,
     SettledImages,
 )
-from imagelane.contracts.image_sets import pack, pack_some, unpack
-from imagelane.contracts.topics import COMPLETED, TOPIC_OF
+from imagelane.contracts.image_sets import pack, unpack
+from imagelane.contracts.topics import COMPLETED, TOPIC_OF, dead_letter_topic
 from imagelane.core.partitioning import partition_of
+from imagelane.ops import topics
 from imagelane.platform.settings import KafkaSettings
 
 JOB = "a" * 32
 OTHER_JOB = "b" * 32
 BASE = "http://images.test/public"
+SESSION_SECONDS = 6.0
+
+
+async def comes_about(holds: Callable[[], object], *, within_seconds: float) -> bool:
+    """Whether the condition holds in time; returns as soon as it does."""
+    for _ in range(round(within_seconds / 0.02)):
+        if holds():
+            return True
+        await asyncio.sleep(0.02)
+    return False
 
 
 async def eventually(holds: Callable[[], object], *, within_seconds: float = 30.0) -> None:
     """Returns when the condition holds; fails when it does not in time."""
-    deadline = time.monotonic() + within_seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            pytest.fail(f"did not come about within {within_seconds} s")
-        await asyncio.sleep(0.02)
+    if not await comes_about(holds, within_seconds=within_seconds):
+        pytest.fail(f"did not come about within {within_seconds} s")
 
 
 @dataclass
@@ -114,9 +123,7 @@ class BatchServer:
             active = [b for b in self.of(body["customer"]) if b.finished_at is None]
             if active:
                 return web.json_response({"error": "busy", "active": active[0].shown()}, status=409)
-            known = Batch(
-                uuid.uuid4().hex, body["customer"], key, body["urls"], time.monotonic()
-            )
+            known = Batch(uuid.uuid4().hex, body["customer"], key, body["urls"], time.monotonic())
             self.journal.append(known)
             asyncio.get_running_loop().call_later(self.seconds, self.finish, known)
         if self.lose_answers:
@@ -178,19 +185,19 @@ class Told:
                 "enable.auto.commit": False,
             }
         )
+        self._partitions = kafka.strict_partitions
         topic = kafka.topic(COMPLETED)
         self._consumer.assign(
-            [
-                TopicPartition(topic, partition, OFFSET_BEGINNING)
-                for partition in range(kafka.strict_partitions)
-            ]
+            [TopicPartition(topic, at, OFFSET_BEGINNING) for at in range(self._partitions)]
         )
 
     def read(self) -> Told:
         for message in self._consumer.consume(500, 0.0):
             if message.error() is None:
                 event = decode(COMPLETED, message.value())
-                assert message.key() == event.customer_id.encode()
+                key = event.customer_id.encode()
+                assert message.key() == key
+                assert message.partition() == partition_of(key, self._partitions)
                 self.events.append(event)
         return self
 
@@ -222,13 +229,14 @@ class Rig:
         self.kafka = kafka
         self.api = api
         self.told = Told(kafka)
+        self.environment: dict[str, str] = {}
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
         self._producer = Producer(
             {"bootstrap.servers": kafka.bootstrap_servers, "partitioner": "murmur2_random"}
         )
 
-    def start(self, name: str = "one", **own: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str = "one", **own: object) -> subprocess.Popen[bytes]:
         """A dispatcher. `own` are settings of its group, such as `poll_min_seconds`."""
         places = {"default": {"directory": str(self._folder), "public_base_url": BASE}}
         settings = {
@@ -245,7 +253,8 @@ class Rig:
             "DISPATCHER__WORKER_NAME": name,
             "DISPATCHER__RETRY_MAX_SECONDS": "1",
             "LOG__FORM": "json",
-            **{f"DISPATCHER__{key.upper()}": value for key, value in own.items()},
+            **self.environment,
+            **{f"DISPATCHER__{key.upper()}": str(value) for key, value in own.items()},
         }
         if "failpoint" in own:
             settings["DISPATCHER__ALLOW_FAILPOINTS"] = "true"
@@ -265,7 +274,6 @@ class Rig:
             self.kafka.topic(TOPIC_OF[type(event)]),
             key=key_of(event),
             value=encode(event),
-            headers=headers_of(event, source="/tests"),  # type: ignore[arg-type] # see the producer
         )
         self._producer.flush(10)
 
@@ -302,7 +310,9 @@ class Rig:
     def partition(self, customer: str) -> int:
         return partition_of(customer.encode(), self.kafka.strict_partitions)
 
-    async def resolved(self, customer: str, seq: int, *, within_seconds: float = 40.0) -> CallCompleted:
+    async def resolved(
+        self, customer: str, seq: int, *, within_seconds: float = 40.0
+    ) -> CallCompleted:
         """The answer to the call `seq`, once it was told."""
 
         def answers() -> list[CallCompleted]:
@@ -310,6 +320,35 @@ class Rig:
 
         await eventually(answers, within_seconds=within_seconds)
         return answers()[0]
+
+    async def work(self, customer: str, calls: int, images: int = 5) -> None:
+        """Asks for so many calls, one after the other, and repeats what gets no answer, as a batcher does."""
+        for seq in range(1, calls + 1):
+            for _ in range(18):
+                self.request(customer, seq, range(seq * images, (seq + 1) * images))
+                if await comes_about(partial(self._has, customer, seq), within_seconds=5):
+                    break
+            else:
+                pytest.fail(f"call {seq} of {customer} was not resolved")
+
+    def _has(self, customer: str, seq: int) -> bool:
+        return any(call.seq == seq for call in self.told.calls(customer))
+
+    def dead_letters(self, topic: str) -> list[Message]:
+        """What has come to `dlq.<topic>` so far."""
+        name = self.kafka.topic(dead_letter_topic(topic))
+        reader = Consumer(
+            {
+                "bootstrap.servers": self.kafka.bootstrap_servers,
+                "group.id": "x",
+                "isolation.level": "read_committed",
+            }
+        )
+        count = len(reader.list_topics(name).topics[name].partitions)
+        reader.assign([TopicPartition(name, at, OFFSET_BEGINNING) for at in range(count)])
+        found = [one for _ in range(4) for one in reader.consume(100, 0.5)]
+        reader.close()
+        return found
 
     def log_of(self, process: subprocess.Popen[bytes]) -> str:
         at = self._processes.index(process)
@@ -323,9 +362,18 @@ class Rig:
         self.told.close()
 
 
+Rigs = Callable[..., Rig]
+
+
 def urls(images: Iterable[int], job: str = JOB) -> list[str]:
     """The public URLs of these images."""
     return [f"{BASE}/{job}/{index}/image.jpg" for index in images]
+
+
+def headers_of(message: Message) -> dict[str, str]:
+    """A message's headers as text."""
+    headers = cast(list[tuple[str, bytes]], message.headers() or [])
+    return {name: value.decode() for name, value in headers}
 
 
 def indexes(sets: Any) -> list[int]:
@@ -340,9 +388,28 @@ async def api() -> AsyncIterator[BatchServer]:
 
 
 @pytest.fixture
-async def rig(kafka: KafkaSettings, api: BatchServer, tmp_path: Path) -> AsyncIterator[Rig]:
-    folder = tmp_path / "dispatcher"
-    folder.mkdir()
-    made = Rig(kafka, api, folder)
-    yield made
-    made.close()
+async def rigs(kafka: KafkaSettings, api: BatchServer, tmp_path: Path) -> AsyncIterator[Rigs]:
+    """Makes rigs, each with topics and a group of its own."""
+    made: list[Rig] = []
+
+    def make(group_protocol: str = "consumer") -> Rig:
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        changes = {
+            "topic_prefix": f"{kafka.topic_prefix}{len(made)}-",
+            "session_timeout_seconds": SESSION_SECONDS,
+            "group_protocol": group_protocol,
+        }
+        own = kafka.model_copy(update=changes)
+        topics.apply(own, lambda _text: None)
+        made.append(Rig(own, api, folder))
+        return made[-1]
+
+    yield make
+    for rig in made:
+        rig.close()
+
+
+@pytest.fixture
+def rig(rigs: Rigs) -> Rig:
+    return rigs()

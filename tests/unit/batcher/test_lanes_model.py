@@ -8,10 +8,12 @@ not confirmed may be lost in any combination; a process that lost the partition 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from random import Random
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -261,17 +263,18 @@ class LanesModel(RuleBasedStateMachine):
         self.seconds += seconds
         self.inputs["ticks"] += self.lanes.ticks(self.now)
 
-    @rule(data=st.data(), late=st.booleans())
-    def crash(self, data: st.DataObject, late: bool) -> None:  # noqa: FBT001 # hypothesis passes it
+    @rule(luck=st.randoms(use_true_random=False), late=st.booleans())
+    def crash(self, luck: Random, late: bool) -> None:  # noqa: FBT001 # hypothesis passes it
         """Any part of what was not confirmed is durable; offsets may be older than what was confirmed."""
         for flight in self.flights:
+            share = luck.choice([0.0, 0.5, 1.0])
             if flight.written:
-                self.send(one for one in flight.decisions.events if data.draw(st.booleans()))
+                self.send(one for one in flight.decisions.events if luck.random() < share)
             else:
-                self.write(one for one in flight.decisions.writes if data.draw(st.booleans()))
+                self.write(one for one in flight.decisions.writes if luck.random() < share)
         if late:
             self.zombie, self.had_zombie = self.lanes, True
-        back = data.draw(st.integers(0, 3))
+        back = luck.choice([0, 0, 1, 3])
         self.committed = {topic: max(place - back, 0) for topic, place in self.committed.items()}
         self.places = dict(self.committed)
         self.open()
@@ -368,10 +371,45 @@ class LanesModel(RuleBasedStateMachine):
 
 
 LanesModel.TestCase.settings = settings(
-    max_examples=300,
-    stateful_step_count=60,
+    max_examples=60,
+    stateful_step_count=50,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 TestLanesModel = LanesModel.TestCase
+
+
+def walk(seed: int, steps: int) -> None:
+    """The same model on a long way that luck chooses: deeper than hypothesis gets in this time."""
+    luck = Random(seed)
+    model = LanesModel()
+    model.begin()
+
+    def some() -> set[int]:
+        return {index for index in range(IMAGES) if luck.random() < 0.3}
+
+    actions: dict[Callable[[], None], int] = {
+        lambda: model.images(luck.choice(JOBS), some(), some() & some()): 12,
+        lambda: model.seal(luck.choice(JOBS)): 1,
+        lambda: model.cancel(luck.choice(JOBS)): int(seed % 4 == 0),
+        lambda: model.fold_and_decide(luck.choices(TOPICS, k=3), luck.randint(1, 9)): 24,
+        lambda: model.make_durable(luck.randint(1, 5)): 20,
+        lambda: model.tick(luck.choice([0.5, 6.0, 25.0])): 4,
+        lambda: model.crash(luck, late=seed % 3 == 0): 3,
+        lambda: model.zombie and model.write_late(luck.choice(TOPICS), luck.randint(0, 5)): 3,
+        lambda: model.dispatch(luck.choice([0, 0, 0, 0, 3]), luck.randint(1, 5)): 10,
+        lambda: model.dispatcher.running and model.end_call(some() & some(), some()): 8,
+        model.skip: int(seed % 5 == 0),
+        model.tell_again: 1,
+    }
+    for action in luck.choices(list(actions), weights=list(actions.values()), k=steps):
+        action()
+        model.jobs_are_finished_in_one_way_only()
+    model.teardown()
+
+
+@pytest.mark.parametrize("seeds", [range(at, at + 50) for at in range(0, 400, 50)])
+def test_long_walks_end_with_every_image_decided_once(seeds: range) -> None:
+    for seed in seeds:
+        walk(seed, steps=150)

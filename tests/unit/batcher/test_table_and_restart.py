@@ -18,6 +18,7 @@ from imagelane.batcher.core.records import (
     partition_of_key,
     table_key,
 )
+from imagelane.contracts import events as e
 from imagelane.core.partitioning import partition_of
 
 
@@ -137,15 +138,49 @@ def test_an_older_lane_record_only_costs_a_question(desk: Desk) -> None:
     assert asked(request) == (3, {"a": [99]})
 
 
-def test_images_that_only_the_lane_record_has_are_written_down(desk: Desk) -> None:
-    desk.call(100)
+def forget_parts(desk: Desk) -> None:
     for key in [key for key in desk.table if isinstance(parse_key(key), JobKey)]:
         del desk.table[key]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_images_that_only_the_lane_record_has_are_written_down(desk: Desk, lost: bool) -> None:  # noqa: FBT001 # pytest passes it
+    desk.call(100)
+    whole = dict(desk.table)
+    forget_parts(desk)
+    if not lost:
+        desk.table |= {key: value for key, value in whole.items() if b"-0" in key}
     desk.restart()
-    assert parts(desk) == 1
     desk.processed(range(100))
-    (request,) = desk.completed(1, desk.outcome(delivered=range(90), returned=range(90, 100)))
-    assert asked(request) == (2, {"a": list(range(90, 100))})
+    assert desk.completed(1, desk.outcome(returned=range(100))) == []
+    (request,) = desk.restart() or desk.wait(21.0)
+    assert asked(request) == (2, {"a": list(range(100))})
+
+
+def test_the_last_seq_is_remembered(desk: Desk) -> None:
+    desk.accepted()
+    desk.completed(5)
+    desk.restart()
+    assert desk.call(100).seq == 6
+
+
+def test_one_part_for_many_has_everything(desk: Desk) -> None:
+    desk.cancelled("b")
+    for index in range(RULES.max_parts):
+        desk.processed([index], ok=False)
+        desk.processed([index], job="b")
+    desk.told(0, job=desk.outcome(failed=[0], delivered=[70], cancelled=[80]))
+    desk.processed([RULES.max_parts], ok=False)
+    desk.processed([RULES.max_parts], job="b")
+    (event,) = desk.restart()
+    assert settled_by(event) == {
+        "a": (list(range(1, RULES.max_parts + 1)), []),
+        "b": ([], list(range(RULES.max_parts + 1))),
+    }
+    desk.sealed(81)
+    told = desk.told(0, job=desk.outcome(failed=range(81)))
+    (finished,) = [one for one in told if isinstance(one, e.JobFinished)]
+    assert (finished.delivered, finished.failed, finished.cancelled) == (1, 79, 1)
 
 
 def test_nothing_blocks_for_long_with_a_hundred_thousand_images(desk: Desk) -> None:

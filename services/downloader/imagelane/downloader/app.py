@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -29,6 +30,7 @@ MAX_RECORD_SECONDS: Final = 6 * 3_600.0
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Fetches what is requested until `stop` is set. Raises whatever it cannot go on from."""
+    _allow_all_descriptors()
     async with AsyncExitStack() as resources:
         stores = await Stores.open(settings.store)
         resources.push_async_callback(stores.close)
@@ -65,6 +67,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             await consumer.stop()  # what is under way has half a second to arrive
             for task in running:
                 task.cancel()
+
+
+def _allow_all_descriptors() -> None:
+    """Connections to many servers stay open for a moment; the usual 1,024 may be too few for them."""
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
 
 
 async def _watch_backlog(lag: LagReader, backlog: Backlog, pipeline: Pipeline) -> None:

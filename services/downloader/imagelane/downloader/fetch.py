@@ -21,7 +21,7 @@ from imagelane.platform.store import (
     StoreUnavailableError,
 )
 
-ACCEPT: Final = "image/*"
+ACCEPT: Final = "image/*, */*;q=0.8"
 HEADERS: Final = ObjectHeaders("application/octet-stream", PRIVATE_CACHE_CONTROL)
 LOGIN_PAGES: Final = ("text/html", "application/xhtml+xml")
 

@@ -118,6 +118,7 @@ class Pipeline:
     def close(self) -> None:
         """Takes and starts nothing more; what is under way goes on until `run` is cancelled."""
         self._closing = True
+        self._room.clear()
         if self._alarm is not None:
             self._alarm.cancel()
 
@@ -179,6 +180,9 @@ class Pipeline:
             fetched = await self._fetched(image)
         except FetchError as error:
             self._after_failure(start, error)
+        except BaseException:
+            self.close()  # the task group is ending: it takes nothing new
+            raise
         else:
             now = self._time()
             self._schedule.answered(start, now, fetched.answer_seconds)

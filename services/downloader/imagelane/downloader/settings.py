@@ -32,10 +32,12 @@ class DownloaderSettings(SettingsGroup):
         " until a probe succeeds.",
     )
     waiting_images: int = Field(
-        default=20_000, ge=1, description="Images that wait for their servers, of all customers."
+        default=10_000,
+        ge=1,
+        description="Images that wait for their servers, of all customers; each takes about 5 kB.",
     )
     waiting_images_per_customer: int = Field(
-        default=200,
+        default=2_000,
         ge=1,
         description="Of these of one customer; beyond, the others are served first.",
     )

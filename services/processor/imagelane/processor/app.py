@@ -29,7 +29,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         resources.push_async_callback(consumer.stop)
 
         own = settings.processor
-        decoders = Decoders(own.decoders())
+        policy = own.decoders()
+        decoders = Decoders(policy)
         pipeline = Pipeline(
             consumer,
             producer,
@@ -37,7 +38,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             stores.private,
             destinations_of(settings.store.destinations),
             group=settings.kafka.group(SERVICE),
-            images_at_once=own.children * own.images_ahead,
+            images_at_once=policy.children * own.images_ahead,
         )
 
         await consumer.start()

@@ -22,10 +22,10 @@ class ProcessorSettings(SettingsGroup):
     """What an image may ask for, and how the children that decode it are held."""
 
     children: int = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)),
-        ge=1,
+        default=0,
+        ge=0,
         le=256,
-        description="Decode processes; one per core by default. A container's CPU quota is not seen: set it there.",
+        description="Decode processes. 0 is one for each core; a container's CPU quota is not seen: set it there.",
     )
     images_ahead: int = Field(
         default=4,
@@ -36,7 +36,7 @@ class ProcessorSettings(SettingsGroup):
     max_pixels: int = Field(
         default=50_000_000, ge=1, le=1_000_000_000, description="Width times height of an original."
     )
-    max_side: int = Field(default=65_535, ge=1, le=65_535, description="In pixels.")
+    max_side: int = Field(default=65_535, ge=1, le=65_535, description="Of an original, in pixels.")
     max_scans: int = Field(
         default=64, ge=1, le=10_000, description="Scans of a JPEG, each a pass over all its pixels."
     )
@@ -90,7 +90,7 @@ class ProcessorSettings(SettingsGroup):
     def decoders(self) -> DecoderPolicy:
         """How the children are held."""
         return DecoderPolicy(
-            children=self.children,
+            children=self.children or len(os.sched_getaffinity(0)),
             wall_seconds=self.wall_seconds,
             images_per_child=self.images_per_child,
             confinement=Confinement(

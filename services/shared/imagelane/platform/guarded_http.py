@@ -128,9 +128,10 @@ class GuardedClient:
     async def __aenter__(self) -> Self:
         settings = self._settings
         self._time = asyncio.get_running_loop().time
+        self._resolver = GuardResolver(self.policy, self._lookup, settings.lookup_seconds)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=GuardResolver(self.policy, self._lookup, settings.lookup_seconds),
+                resolver=self._resolver,
                 socket_factory=GuardSocketFactory(self.policy, self._open_socket),
                 limit=0,
                 keepalive_timeout=KEEP_ALIVE_SECONDS,
@@ -148,6 +149,7 @@ class GuardedClient:
 
     async def __aexit__(self, *exception: object) -> None:
         await self._session.close()
+        await self._resolver.close()  # the connector closes only one of its own
 
     @asynccontextmanager
     async def stream(
@@ -201,6 +203,7 @@ class GuardedClient:
             raise FetchError(Code.TIMEOUT, transient=True)
         timeout = aiohttp.ClientTimeout(
             total=left_seconds,
+            connect=settings.lookup_seconds + settings.connect_seconds,  # all addresses together
             sock_connect=settings.connect_seconds,
             sock_read=settings.read_seconds,
         )

@@ -136,7 +136,7 @@ class Lane:
             return
         if event.busy and event.last_seq == self.open.event.seq:
             self.open.due_seconds = now.seconds + self._resend_seconds(self.open.tries)
-        elif event.busy or event.last_seq + 1 >= self.open.event.seq:
+        elif event.last_seq + 1 >= self.open.event.seq:
             self._answered(now)
             if event.busy:
                 self.busy_until_seconds = now.seconds + self.rules.resend_after_seconds

@@ -142,7 +142,7 @@ class Lanes:
         lane.last_seq = record.last_seq
         lane.limit = None if record.limit is UNSET else record.limit
         if record.request is not UNSET:
-            pass
+            lane.open = OpenRequest(record.request, due_seconds=now.seconds)
             for entry in record.request.jobs:
                 self._restore_held(lane, entry, record.request, now)
 

@@ -22,7 +22,7 @@ local: $(VENV)/installed  ## a real Kafka and every service on this machine, unt
 test: lint unit contract integration e2e  ## everything that must pass: lint, unit, contract, integration, end to end
 
 unit: $(VENV)/installed-dev  ## the quick tests: decisions, no broker
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit --numprocesses 2
 
 contract: $(VENV)/installed-dev  ## schemas, topic files, object stores, reference pages
 	$(BIN)/pytest tests/contract

@@ -306,15 +306,23 @@ async def test_a_directory_store_that_waits_for_the_disk_stores_the_same(tmp_pat
 
 async def test_a_directory_store_leaves_nothing_but_objects(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
-    await store.put("job/1", b"x", JPEG)
-    await store.put("job/1", b"y", JPEG, if_absent=True)
+    await store.put("originals/job/1", b"x", JPEG)
+    await store.put("originals/job/1", b"y", JPEG, if_absent=True)
+    await store.put("originals/other/1", b"y", JPEG)
     with pytest.raises(ZeroDivisionError):
-        await write_and_fail(store, "job/2")
-    await store.delete("job/1")
-    assert [(folders, files) for _, folders, files in os.walk(tmp_path)] == [
-        ([".partial"], []),
-        ([], []),
-    ]
+        await write_and_fail(store, "originals/job/2")
+    await store.delete("originals/job/1")
+    assert names_below(tmp_path) == {".partial", "originals", "job", "other", "1"}
+    store.remove_empty_folders(before=0)
+    assert "job" in names_below(tmp_path)
+    store.remove_empty_folders(before=time.time() + 1)
+    assert names_below(tmp_path) == {".partial", "originals", "other", "1"}
+    await store.put("originals/job/3", b"z", JPEG)
+    assert await store.get("originals/job/3") == b"z"
+
+
+def names_below(folder: Path) -> set[str]:
+    return {name for _, folders, files in os.walk(folder) for name in (*folders, *files)}
 
 
 async def test_what_a_killed_writer_left_is_removed_when_it_is_old(tmp_path: Path) -> None:

@@ -203,11 +203,11 @@ class Road:
 
 @asynccontextmanager
 async def started(options: LocalOptions) -> AsyncIterator[Road]:
-    """A stack for the block. Its services are the real ones; its output lies in its data folder."""
+    """A stack for the block, with all that it leaves behind in its data folder; it has to end cleanly."""
     endings: list[str] = []
 
     def output(name: str, line: str) -> None:
-        if line.startswith("ended with"):
+        if line.startswith(("ended with", "did not end")):
             endings.append(f"{name} {line}")
 
     async with running(options, tell=lambda _name, _line: None, output=output) as stack:
@@ -216,3 +216,5 @@ async def started(options: LocalOptions) -> AsyncIterator[Road]:
             yield road
         finally:
             road.records.close()
+    unclean = [ending for ending in endings if "did not end" in ending]
+    assert not unclean, f"{unclean}; see {options.data}"

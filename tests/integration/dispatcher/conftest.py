@@ -275,7 +275,7 @@ class Rig:
             key=key_of(event),
             value=encode(event),
         )
-        self._producer.flush(10)
+        self._producer.poll(0)
 
     def request(self, customer: str, seq: int, images: Iterable[int], job: str = JOB) -> None:
         ready = ReadyImages(
@@ -359,6 +359,7 @@ class Rig:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        self._producer.close()
         self.told.close()
 
 

@@ -12,7 +12,6 @@ from tests.integration.dispatcher.conftest import (
     BatchServer,
     Rig,
     Rigs,
-    comes_about,
     eventually,
     urls,
 )
@@ -62,6 +61,7 @@ async def test_a_worker_that_was_asleep_leaves_and_overlaps_with_nobody(
     one = rig.start("one")
     await eventually(lambda: "partitions.assigned" in rig.log_of(one))
     two = rig.start("two")
+    await eventually(lambda: "partitions.assigned" in rig.log_of(two))
     customers = rig.customers(12)
     work = asyncio.gather(*(rig.work(customer, calls=12) for customer in customers))
     await eventually(lambda: len(api.journal) >= 30)
@@ -81,16 +81,16 @@ async def test_a_worker_that_was_asleep_leaves_and_overlaps_with_nobody(
         assert len(api.of(customer)) == 12
 
 
-async def test_a_worker_cut_off_from_kafka_sends_nothing(rig: Rig, api: BatchServer) -> None:
-    """Two workers under one name: the later one shuts the earlier one out, which ends."""
+async def test_a_second_worker_of_the_same_name_shuts_the_first_one_out(
+    rig: Rig, api: BatchServer
+) -> None:
     one = rig.start("same")
-    rig.request("acme", 1, range(3))
-    await rig.resolved("acme", 1)
+    customers = rig.customers(8)
+    await asyncio.gather(*(rig.work(customer, calls=1) for customer in customers))
     rig.start("same")
-    for _ in range(30):
-        rig.request("acme", 2, range(3, 6))
-        if await comes_about(lambda: one.poll() is not None, within_seconds=1):
-            break
-    assert one.returncode == 1
-    await rig.resolved("acme", 2)
-    assert len(api.journal) == 2
+    await asyncio.gather(*(rig.work(customer, calls=12) for customer in customers))
+    assert await asyncio.to_thread(one.wait, 30) == 1
+    assert "fenced" in rig.log_of(one).lower()
+    assert api.overlaps() == []
+    for customer in customers:
+        assert api.urls_of(customer) == urls(range(5, 65))

@@ -264,7 +264,7 @@ class LanesModel(RuleBasedStateMachine):
         self.inputs["ticks"] += self.lanes.ticks(self.now)
 
     @rule(luck=st.randoms(use_true_random=False), late=st.booleans())
-    def crash(self, luck: Random, late: bool) -> None:  # noqa: FBT001 # hypothesis passes it
+    def crash(self, luck: Random, late: bool) -> None:  # hypothesis passes it
         """Any part of what was not confirmed is durable; offsets may be older than what was confirmed."""
         for flight in self.flights:
             share = luck.choice([0.0, 0.5, 1.0])
@@ -389,6 +389,14 @@ def walk(seed: int, steps: int) -> None:
     def some() -> set[int]:
         return {index for index in range(IMAGES) if luck.random() < 0.3}
 
+    def late(topic: str, many: int) -> None:
+        if model.zombie is not None:
+            model.write_late(topic, many)
+
+    def end_call() -> None:
+        if model.dispatcher.running is not None:
+            model.end_call(some() & some(), some())
+
     actions: dict[Callable[[], None], int] = {
         lambda: model.images(luck.choice(JOBS), some(), some() & some()): 12,
         lambda: model.seal(luck.choice(JOBS)): 1,
@@ -397,9 +405,9 @@ def walk(seed: int, steps: int) -> None:
         lambda: model.make_durable(luck.randint(1, 5)): 20,
         lambda: model.tick(luck.choice([0.5, 6.0, 25.0])): 4,
         lambda: model.crash(luck, late=seed % 3 == 0): 3,
-        lambda: model.zombie and model.write_late(luck.choice(TOPICS), luck.randint(0, 5)): 3,
+        lambda: late(luck.choice(TOPICS), luck.randint(0, 5)): 3,
         lambda: model.dispatch(luck.choice([0, 0, 0, 0, 3]), luck.randint(1, 5)): 10,
-        lambda: model.dispatcher.running and model.end_call(some() & some(), some()): 8,
+        end_call: 8,
         model.skip: int(seed % 5 == 0),
         model.tell_again: 1,
     }

@@ -18,6 +18,7 @@ from imagelane.batcher.outbox import Outbox
 from imagelane.batcher.ownership import Ownership
 from imagelane.batcher.settings import Settings
 from imagelane.contracts import topics
+from imagelane.platform.groups import require_topics
 
 INPUTS: Final = (
     topics.PROCESSED,
@@ -26,6 +27,7 @@ INPUTS: Final = (
     topics.COMMANDS,
     topics.TICKS,
 )
+CHANGELOG: Final = f"imagelane-batcher-{TABLE}-changelog"
 DRAIN_SECONDS: Final = 20.0
 LAST_FLUSH_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 10.0
@@ -33,6 +35,7 @@ STOP_SECONDS: Final = 10.0
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Runs one worker until `stop`. Leaves by itself, with a code, when it must not go on."""
+    await asyncio.to_thread(require_topics, settings.kafka, _topics())
     app = create_app(settings)
     inputs = {settings.kafka.topic(name): name for name in INPUTS}
     partitions = settings.kafka.strict_partitions
@@ -81,6 +84,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     ownership.shut()
     await outbox.drained(LAST_FLUSH_SECONDS)
     await asyncio.wait_for(app.stop(), STOP_SECONDS)
+
+
+def _topics() -> list[str]:
+    outputs = (topics.BATCHES, topics.FINISHED, topics.MISSING)
+    letters = [topics.dead_letter_topic(name) for name in INPUTS]
+    return [*INPUTS, *outputs, *letters, CHANGELOG]
 
 
 async def _until(stop: asyncio.Event, app: LaneApp, *timers: Coroutine[Any, Any, None]) -> None:

@@ -15,17 +15,20 @@ from faust.transport.consumer import RecordMap
 from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.types import TP
 from faust.types.transports import TransportT
-from mode import CrashingSupervisor
+from mode import CrashingSupervisor, get_logger
 
 from imagelane.batcher.metrics import GAPS_IGNORED
 from imagelane.batcher.settings import Settings
-from imagelane.platform.settings import KafkaSettings
+from imagelane.platform.settings import KafkaSettings, SettingsError
 
 TABLE = "lanes"
 LINGER_SECONDS = 0.02
 GATHER_SECONDS = 0.04
 REQUEST_TIMEOUT_SECONDS = 60.0
 COMMIT_SECONDS = 1.0
+METADATA_SECONDS = 5
+"""A topic that got more partitions is noticed within this time, and leads to a rebalance."""
+MAX_WAITING_MESSAGES = 5_000
 MAX_RECORD_BYTES = 2_000_000
 """Dead letters carry a record of up to a megabyte and headers on top."""
 
@@ -45,6 +48,7 @@ class RebalanceListener(Protocol):
 class LaneConsumer(Consumer):
     """Does not believe in holes, and lets records gather."""
 
+    logger = get_logger("faust.consumer")
     _pause_seconds = 0.0
 
     async def _getmany(
@@ -52,17 +56,18 @@ class LaneConsumer(Consumer):
         active_partitions: set[TP] | None,
         timeout: float,  # noqa: ASYNC109 # Faust's signature
     ) -> RecordMap:
+        # A copy: Faust empties its set while the fetch waits, which aiokafka takes for "all partitions";
+        # what it then takes out of the inputs is dropped, and never read again.
+        wanted = None if active_partitions is None else set(active_partitions)
         # One by one, records cost three times as much as forty together.
         await asyncio.sleep(self._pause_seconds)
-        records = await super()._getmany(active_partitions, timeout)
+        records = await super()._getmany(wanted, timeout)
         self._pause_seconds = GATHER_SECONDS if records else 0.0
         return records
 
     async def _add_gap(self, _tp: TP, _offset_from: int, _offset_to: int) -> None:
         # Faust reports holes that are none; one acknowledgement inside would commit all of it.
         GAPS_IGNORED.inc()
-
-    mundane_level = "debug"
 
     async def set_back(self, offsets: Mapping[TP, int]) -> bool:
         """Commits these offsets, though more is committed. Whether that was done."""
@@ -78,6 +83,7 @@ class LaneTransport(Transport):
 class LaneApp(faust.App):
     """Faust's application; passes on when rebalances begin and end, and keeps nothing on disk."""
 
+    logger = get_logger("faust.app")
     listener: RebalanceListener
 
     @property
@@ -107,7 +113,7 @@ def create_app(settings: Settings) -> LaneApp:
     kafka = settings.kafka
     refuse_security(kafka)
     session_seconds = kafka.session_timeout_seconds
-    return LaneApp(
+    app = LaneApp(
         kafka.group("batcher"),
         version=1,
         broker=[f"kafka://{one.strip()}" for one in kafka.bootstrap_servers.split(",")],
@@ -117,6 +123,7 @@ def create_app(settings: Settings) -> LaneApp:
         broker_commit_interval=COMMIT_SECONDS,
         consumer_group_instance_id=settings.batcher.group_instance_id,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_SECONDS * 1_000,
         producer_linger=LINGER_SECONDS,
         producer_request_timeout=REQUEST_TIMEOUT_SECONDS,
         producer_max_request_size=MAX_RECORD_BYTES,
@@ -131,10 +138,13 @@ def create_app(settings: Settings) -> LaneApp:
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
+    # Beyond this the inputs stand still for a while; the default of 100 is one batch of removals.
+    app.producer.buffer.max_messages = MAX_WAITING_MESSAGES
+    return app
 
 
 def refuse_security(kafka: KafkaSettings) -> None:
-    """Raises `ValueError` for librdkafka properties that aiokafka would need under other names.
+    """Raises `SettingsError` for librdkafka properties that aiokafka would need under other names.
 
     The mapping to `broker_credentials` and `ssl_context` belongs here.
     """
@@ -142,4 +152,6 @@ def refuse_security(kafka: KafkaSettings) -> None:
         name for name in kafka.client if name.startswith(("security.", "sasl.", "ssl."))
     )
     if unmapped:
-        raise ValueError(f"the batcher cannot use {', '.join(unmapped)} of IMAGELANE_KAFKA__CLIENT")
+        raise SettingsError(
+            f"the batcher cannot use {', '.join(unmapped)} of IMAGELANE_KAFKA__CLIENT"
+        )

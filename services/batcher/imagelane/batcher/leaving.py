@@ -25,6 +25,8 @@ class Exit(IntEnum):
     """An input does not have the records that were committed: it was made anew, perhaps."""
     TABLE_LOST = 75
     """The table is gone though offsets are committed; they were set back, and the next start reads all."""
+    WRONG_PARTITIONS = 76
+    """A topic does not have as many partitions as the settings say: customers may be in two places."""
 
 
 def leave(code: int, reason: str, error: BaseException | None = None, **fields: object) -> NoReturn:

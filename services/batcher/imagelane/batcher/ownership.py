@@ -11,6 +11,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final, NoReturn
 
 import structlog
 from aiokafka.errors import IllegalStateError
@@ -25,6 +26,9 @@ from imagelane.batcher.core.records import partition_of_key, table_key
 from imagelane.batcher.faust_app import LaneApp
 from imagelane.batcher.leaving import Exit, leave
 from imagelane.batcher.metrics import GATE_OPENED
+
+
+RECORDS_AT_ONCE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class Ownership:
         self._log = structlog.get_logger("imagelane.batcher")
         self._found: Found | None = None
         self._opened = asyncio.Event()
-        self._rewinding: asyncio.Task[None] | None = None
+        self._beginning: asyncio.Task[None] | None = None
         self.is_open = False
         self.generation = -1
         self.shut_since_seconds = now().seconds
@@ -72,6 +76,7 @@ class Ownership:
         if self.is_open:
             self.shut_since_seconds = now().seconds
         self.is_open = False
+        self._found = None
 
     async def passage(self) -> None:
         """Waits until the gate is open."""
@@ -85,14 +90,16 @@ class Ownership:
         Faust swallows what is raised here, so it runs apart and an error ends the process.
         """
         task = asyncio.ensure_future(self._locate())
+        task.add_done_callback(_must_not_fail)
         await asyncio.wait([task])
-        if error := task.exception():
-            leave(1, "the inputs' offsets could not be read", error)
 
     async def _locate(self) -> None:
         consumer = self._app.lane_consumer
         generation = self._app.consumer_generation_id
         places = {TP(*tp) for tp in consumer.assignment() if tp.topic in self._inputs}
+        if not places:
+            self._found = Found(generation, {}, {})
+            return
         try:
             committed = await consumer.seek_to_committed()
             earliest = await consumer.earliest_offsets(*places)
@@ -115,24 +122,29 @@ class Ownership:
         )
 
     def begin(self) -> None:
-        """Faust says that it is ready: builds the lanes and opens the gate, if that is true."""
+        """Faust says that it is ready: the lanes are built and the gate opens, if that is true."""
         found = self._found
         if found is None or found.generation != self._app.consumer_generation_id:
             return
-        owned = {place.partition for place in found.first}
-        records = self._records_of(owned)
-        new = [partition for partition in owned if table_key(partition) not in records[partition]]
-        lost = [place for place in found.rewind if place.partition in new]
+        self._refuse_other_counts()
+        task = self._beginning = asyncio.ensure_future(self._begin(found))
+        task.add_done_callback(_must_not_fail)
+
+    async def _begin(self, found: Found) -> None:
+        records = await self._records_of({place.partition for place in found.first})
+        new = [partition for partition in records if table_key(partition) not in records[partition]]
+        lost = {place: at for place, at in found.rewind.items() if place.partition in new}
         if lost:
-            self._rewinding = asyncio.ensure_future(
-                self._rewind({place: found.rewind[place] for place in lost})
-            )
-            return
+            await self._set_back(lost)
         moment = now()
-        self.lanes = {}
-        for partition in owned:
-            lanes = self.lanes[partition] = Lanes(self._rules, writer=secrets.token_hex(4))
-            lanes.restore(records[partition].items(), moment)
+        built: dict[int, Lanes] = {}
+        for partition, kept in records.items():
+            built[partition] = Lanes(self._rules, writer=secrets.token_hex(4))
+            built[partition].restore(kept.items(), moment)
+            await asyncio.sleep(0)
+        if self._found is not found or found.generation != self._app.consumer_generation_id:
+            return  # overtaken meanwhile
+        self.lanes = built
         self.guard = OrderGuard(found.first)
         self.generation = found.generation
         self.is_open = True
@@ -141,27 +153,46 @@ class Ownership:
         self._log.info(
             "gate.opened",
             generation=found.generation,
-            partitions=sorted(owned),
+            partitions=sorted(records),
             records=sum(map(len, records.values())),
-            lanes=sum(len(list(lanes)) for lanes in self.lanes.values()),
+            lanes=sum(len(list(lanes)) for lanes in built.values()),
         )
         self.on_open(new)
 
-    def _records_of(self, owned: set[int]) -> dict[int, dict[bytes, bytes]]:
+    async def _records_of(self, owned: set[int]) -> dict[int, dict[bytes, bytes]]:
         """The table's records by partition. Faust's store may still have those of partitions that left."""
         records: dict[int, dict[bytes, bytes]] = {partition: {} for partition in owned}
-        for key, value in self._table.data.items():
+        for number, (key, value) in enumerate(list(self._table.data.items())):
             partition = partition_of_key(key, self._partitions)
             if partition in owned:
                 records[partition][key] = value
+            if number % RECORDS_AT_ONCE == 0:
+                await asyncio.sleep(0)
         return records
 
-    async def _rewind(self, offsets: Mapping[Place, int]) -> None:
+    async def _set_back(self, offsets: Mapping[Place, int]) -> NoReturn:
         """The table is gone though offsets are committed: everything that is left is read again."""
         to = {TP(*place): offset for place, offset in offsets.items()}
         if await self._app.lane_consumer.set_back(to):
             leave(Exit.TABLE_LOST, "the table is lost; the inputs were set back", offsets=str(to))
         leave(1, "the table is lost, and the inputs could not be set back")
+
+    def _refuse_other_counts(self) -> None:
+        for topic in (*self._inputs, self._table.changelog_topic.get_topic_name()):
+            count = self._app.consumer.topic_partitions(topic)
+            if count not in (None, self._partitions):
+                leave(
+                    Exit.WRONG_PARTITIONS,
+                    "IMAGELANE_KAFKA__STRICT_PARTITIONS and the topic differ",
+                    topic=topic,
+                    partitions=count,
+                    strict_partitions=self._partitions,
+                )
+
+
+def _must_not_fail(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        leave(1, "the partitions could not be taken over", error)
 
 
 def _refuse_foreign(first: Mapping[TP, int], ends: Mapping[TP, int]) -> None:

@@ -65,6 +65,8 @@ async def watch_progress(app: AppT, ownership: Ownership, limit_seconds: float) 
 async def _lag(app: AppT, positions: dict[Place, int]) -> int:
     """How many records wait; 0 while the broker does not answer, since then nothing can be said."""
     places = {TP(*place) for place in positions}
+    if not places:
+        return 0
     try:
         ends = await asyncio.wait_for(app.consumer.highwaters(*places), BROKER_SECONDS)
     except (KafkaError, TimeoutError) as error:

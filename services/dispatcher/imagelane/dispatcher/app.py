@@ -46,7 +46,6 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         ownership = Ownership(kafka.session_timeout_seconds)
         watchdog = Watchdog(ownership)
         watchdog.start()
-        resources.callback(watchdog.stop)
 
         terms = Terms(
             settings.deployment_id,
@@ -77,6 +76,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             happenings=happenings,
             tasks=tasks,
         ).run(stop)
+        watchdog.stop()  # only now: after a failure it sees to it that the process really ends
 
 
 def _topics() -> list[str]:

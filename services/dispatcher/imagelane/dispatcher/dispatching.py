@@ -19,7 +19,8 @@ from imagelane.platform.producer import EventProducer
 from imagelane.platform.settings import KafkaSettings
 
 HAPPENINGS_PER_TURN: Final = 100
-STOPPING_SECONDS: Final = 20.0
+STOPPING_SECONDS: Final = 12.0
+"""With the ten seconds of the producer's end, well within the 30 that Kubernetes gives."""
 RESTORING_THREADS: Final = 4
 
 P = ParamSpec("P")
@@ -64,7 +65,7 @@ class Dispatching:
         self._stopping = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Takes turns until `stop` is set and no request is under way, or 20 seconds after it was set."""
+        """Takes turns until `stop` is set and no request is under way, or 12 seconds after it was set."""
         kafka = self._threads.kafka
         try:
             await _in(kafka, self._owner.open)
@@ -74,6 +75,7 @@ class Dispatching:
             self._caller.end_all()
             await _in(kafka, self._owner.close)
         finally:
+            self._owner.abandon()
             self._threads.close()
 
     async def _turn(self) -> None:

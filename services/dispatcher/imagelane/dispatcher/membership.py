@@ -28,6 +28,7 @@ RECORDS_PER_POLL: Final = 20
 """Few: each may ask for a plan of 100,000 images, and a turn must stay far below a session."""
 COMMITTED_SECONDS: Final = 60.0
 """An offset may be pending in a former owner's transaction: it is then waited for, on purpose."""
+COMMITTED_TRIES: Final = 3
 METADATA_SECONDS: Final = 5.0
 TOPOLOGY_SECONDS: Final = 5.0
 QUIET_SECONDS: Final = 10.0
@@ -186,19 +187,30 @@ class Membership:
         self._term += 1
         arrived = {one.partition: self._term for one in starts if self._is_batches(one)}
         self._ownership.terms = {**self._ownership.terms, **arrived}
-        self._log.info("partitions.assigned", partitions=sorted(arrived))
+        if arrived:
+            self._log.info("partitions.assigned", partitions=sorted(arrived))
 
     def _starts(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Where to read on. A partition that nothing was ever committed for is read from its beginning."""
         starts = []
-        for found in self._consumer.committed(partitions, timeout=COMMITTED_SECONDS):
-            if found.error is not None:
-                raise KafkaException(found.error)
+        for found in self._committed(partitions):
             if found.offset < 0:
                 marks = self._consumer.get_watermark_offsets(found, timeout=METADATA_SECONDS)
                 found.offset = marks[0]
             starts.append(TopicPartition(found.topic, found.partition, found.offset))
         return starts
+
+    def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        for tries_left in reversed(range(COMMITTED_TRIES)):
+            try:
+                return _without_errors(
+                    self._consumer.committed(partitions, timeout=COMMITTED_SECONDS)
+                )
+            except KafkaException as error:
+                if not tries_left or not passes(error.args[0]):
+                    raise
+                self._trouble(error.args[0])
+        raise AssertionError("the last try returns or raises")
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._forget(partitions)
@@ -264,3 +276,10 @@ class Membership:
         if now >= self._quiet_until:
             self._quiet_until = now + QUIET_SECONDS
             self._log.warning("kafka.trouble", error=error.str())
+
+
+def _without_errors(partitions: list[TopicPartition]) -> list[TopicPartition]:
+    for one in partitions:
+        if one.error is not None:
+            raise KafkaException(one.error)
+    return partitions

@@ -56,6 +56,10 @@ class LaneOwner:
         """Leaves the group."""
         self._membership.leave()
 
+    def abandon(self) -> None:
+        """Owns nothing any more, from now on and for every thread: nothing is sent, no log is read on."""
+        self._ownership.terms = {}
+
     def still_owns(self, terms: Mapping[int, int]) -> bool:
         """Whether any of these partitions is ours, in the term given. For every thread."""
         return any(self._ownership.terms.get(at) == term for at, term in terms.items())

@@ -17,7 +17,7 @@ from imagelane.downloader.pipeline import Pipeline
 from imagelane.downloader.settings import Settings
 from imagelane.platform.guarded_http import GuardedClient
 from imagelane.platform.lag import LagReader, LagUnknownError
-from imagelane.platform.producer import EventProducer
+from imagelane.platform.producer import BY_IMAGE, EventProducer
 from imagelane.platform.stores import Stores
 from imagelane.platform.work import WorkConsumer, WorkLimits
 
@@ -34,7 +34,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as resources:
         stores = await Stores.open(settings.store)
         resources.push_async_callback(stores.close)
-        producer = EventProducer(settings.kafka, source=f"/services/{SERVICE}")
+        producer = EventProducer(settings.kafka, source=f"/services/{SERVICE}", overrides=BY_IMAGE)
         resources.push_async_callback(producer.close)
         client = await resources.enter_async_context(GuardedClient(settings.http))
         consumer = WorkConsumer(

@@ -73,16 +73,15 @@ class Supervisor:
         keeper = self._keepers.pop(name, None)
         if keeper is None:
             return
-        keeper.cancel()
         process = self._processes.pop(name, None)
-        if process is not None and process.returncode is None:
+        if process is None or process.returncode is not None:
+            keeper.cancel()  # it waits before the next start
+        else:
             process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), self._stops[name])
-            except TimeoutError:
+            await asyncio.wait([keeper], timeout=self._stops[name])  # it reads the last lines, too
+            if not keeper.done():
                 self._say(name, "did not end in time and was killed")
                 process.kill()
-                await process.wait()
         await asyncio.gather(keeper, return_exceptions=True)
 
     async def stop_all(self, *, last: tuple[str, ...] = ()) -> None:
@@ -100,6 +99,8 @@ class Supervisor:
             if code == WRONG_USAGE:
                 if not self.refused.done():
                     self.refused.set_exception(ProgramError(f"{program.name}: {output}"))
+                return
+            if self._keepers.get(program.name) is not asyncio.current_task():
                 return
             self._say(program.name, f"ended with {code}; starting it again")
             pause = RESTART_MIN_SECONDS if loop.time() - began > STEADY_SECONDS else pause * 2

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from imagelane.contracts.topics import DOWNLOADED
-from imagelane.platform.producer import EventProducer
+from imagelane.platform.producer import BY_IMAGE, EventProducer
 from imagelane.platform.stores import Stores, destinations_of
 from imagelane.platform.work import WorkConsumer
 from imagelane.processor.decoders import Decoders
@@ -23,7 +23,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as resources:
         stores = await Stores.open(settings.store)
         resources.push_async_callback(stores.close)
-        producer = EventProducer(settings.kafka, source=f"/services/{SERVICE}")
+        producer = EventProducer(settings.kafka, source=f"/services/{SERVICE}", overrides=BY_IMAGE)
         resources.push_async_callback(producer.close)
         consumer = WorkConsumer(settings.kafka, service=SERVICE, topics=[DOWNLOADED])
         resources.push_async_callback(consumer.stop)

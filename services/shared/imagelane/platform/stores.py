@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__: Final = ["DirectoryStore", "Stores", "destinations_of"]
 
-LEFTOVER_SECONDS: Final = 3_600  # nobody writes one object for so long
+LEFTOVER_SECONDS: Final = (
+    3_600  # nobody takes so long for one object, or between a folder's first two
+)
 
 
 def destinations_of(settings: Mapping[str, DestinationSettings]) -> dict[str, Destination]:
@@ -50,6 +52,8 @@ class Stores:
             private = await opener.open(
                 settings.private_directory, settings.private_bucket, settings.private_prefix
             )
+            if isinstance(private, DirectoryStore):
+                private.remove_empty_folders(before=time.time() - LEFTOVER_SECONDS)
             # A destination's prefix is part of `Destination.key`, and so not of the store.
             destinations = {
                 name: await opener.open(one.directory, one.bucket, "")

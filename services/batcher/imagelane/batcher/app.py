@@ -65,12 +65,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         if not await outbox.drained(DRAIN_SECONDS):
             leave(Exit.NOT_DURABLE, "writes were not durable in time before a rebalance")
 
-    async def assign(*_sender_and_assigned: object, **_signal: object) -> None:
-        ownership.shut()
-
     app.listener = ownership
     app.on_partitions_revoked.connect(revoke)
-    app.on_partitions_assigned.connect(assign)
     table.on_recover(ownership.locate)
 
     limit_seconds = settings.batcher.no_progress_seconds

@@ -27,7 +27,6 @@ from imagelane.batcher.faust_app import LaneApp
 from imagelane.batcher.leaving import Exit, leave
 from imagelane.batcher.metrics import GATE_OPENED
 
-
 RECORDS_AT_ONCE: Final = 1_000
 
 
@@ -72,7 +71,10 @@ class Ownership:
         self.guard = OrderGuard({})
 
     def shut(self) -> None:
-        """Lets nothing through any more. May be called from the consumer's thread."""
+        """A rebalance begins, or the process ends: lets nothing through any more.
+
+        May be called from the consumer's thread.
+        """
         if self.is_open:
             self.shut_since_seconds = now().seconds
         self.is_open = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -11,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from imagelane.ops.children import die_with_parent
+
 RESTART_MIN_SECONDS: Final = 0.2
 RESTART_MAX_SECONDS: Final = 5.0
 STEADY_SECONDS: Final = 10.0
 WRONG_USAGE: Final = 2
-PR_SET_PDEATHSIG: Final = 1
 
 Say = Callable[[str, str], None]
 """Called with a process's name and a line of its output."""
@@ -114,7 +114,7 @@ class Supervisor:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for the supervisor, which ends them in order
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
             limit=1 << 20,
         )
         self._processes[program.name] = process
@@ -140,7 +140,3 @@ async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[str]:
         if not line:
             return
         yield line.decode(errors="replace").rstrip("\n")
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from imagelane.ops.broker.jars import HERE, BrokerHome, BrokerSetupError
+from imagelane.ops.children import die_with_parent
 
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 15.0
@@ -110,7 +111,11 @@ class EmbeddedBroker:
         self.prepare()
         self._output = (self._folder / "broker.log").open("ab")
         self._process = subprocess.Popen(
-            self.command, stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True
+            self.command,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - it makes one system call and no more
         )
         self.wait_ready()
 

@@ -174,6 +174,16 @@ def test_offsets_that_the_topic_does_not_have_stop_the_worker(
         assert json.loads(worker.log.read_text().splitlines()[-1])["committed"] == 1_000
 
 
+def test_a_topic_with_another_number_of_partitions_stops_the_worker(
+    kafka: KafkaSettings, tmp_path: Path
+) -> None:
+    other = kafka.model_copy(update={"strict_partitions": 2})
+    with workers(other, tmp_path) as (worker,):
+        assert worker.process.wait(30) == Exit.WRONG_PARTITIONS
+        left = json.loads(worker.log.read_text().splitlines()[-1])
+        assert (left["partitions"], left["strict_partitions"]) == (4, 2)
+
+
 def test_images_that_wait_are_asked_for_after_the_linger_time(
     kafka: KafkaSettings, tmp_path: Path
 ) -> None:

@@ -306,7 +306,10 @@ async def test_a_server_that_stalls_costs_only_its_own_images(
     stalling, healthy = await image_server(), await image_server()
     stalling.delay_seconds = 30.0
     async with begin(
-        retries=0, concurrency=20, waiting_images_per_customer=50, http={"total_seconds": 60.0, "read_seconds": 60.0}
+        retries=0,
+        concurrency=20,
+        waiting_images_per_customer=50,
+        http={"total_seconds": 60.0, "read_seconds": 60.0},
     ) as bench:
         bench.kafka.request(
             *(record(requested(f"{stalling.url}/{at}", at, "bad")) for at in range(1_000)),

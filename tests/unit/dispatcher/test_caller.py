@@ -30,6 +30,7 @@ from imagelane.dispatcher.core.pursuit import Kind, Pursuit
 from imagelane.dispatcher.errands import Errand, StepDone
 from imagelane.dispatcher.failpoints import Failpoints
 from imagelane.dispatcher.ownership import Ownership, boot_seconds
+from imagelane.dispatcher.room import Room
 
 ACTIVE = Call("b-1", CallStatus.ACTIVE)
 
@@ -99,7 +100,7 @@ async def scene(failpoints: Failpoints | None = None) -> AsyncIterator[Scene]:
             api,
             ownership,
             TERMS,
-            posts_in_flight=2,
+            room=Room(20),
             failpoints=failpoints or Failpoints(),
             done=done.append,
             spawn=tasks.create_task,
@@ -154,7 +155,7 @@ async def test_a_slow_request_holds_nobody_else_up() -> None:
         await s.ended(2)
 
 
-async def test_only_so_many_bodies_are_on_their_way_at_once() -> None:
+async def test_only_so_many_images_are_on_their_way_at_once() -> None:
     async with scene() as s:
         s.api.slow = {"a", "b", "c"}
         for customer in ("a", "b", "c"):
@@ -298,3 +299,24 @@ def test_a_failpoint_that_is_not_armed_does_nothing(tmp_path: Path) -> None:
 
 def test_may_not_send_is_no_answer_of_the_api() -> None:
     assert not issubclass(MayNotSendError, (OSError, ValueError))
+
+
+async def test_room_is_given_in_the_order_of_asking() -> None:
+    room, entered = Room(10), []
+    leave = {name: asyncio.Event() for name in ("some", "all", "few")}
+
+    async def enter(name: str, units: int) -> None:
+        async with room.taken(units):
+            entered.append(name)
+            await leave[name].wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        for name, units in (("some", 6), ("all", 1_000), ("few", 1)):
+            tasks.create_task(enter(name, units))
+            await asyncio.sleep(0)
+        await eventually(lambda: entered == ["some"])
+        leave["some"].set()
+        await eventually(lambda: entered == ["some", "all"])
+        leave["all"].set()
+        await eventually(lambda: entered == ["some", "all", "few"])
+        leave["few"].set()

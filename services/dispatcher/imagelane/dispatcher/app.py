@@ -22,6 +22,7 @@ from imagelane.dispatcher.log import SOURCE, CallLog
 from imagelane.dispatcher.membership import INPUTS, SERVICE, Membership
 from imagelane.dispatcher.owner import LaneOwner
 from imagelane.dispatcher.ownership import Ownership
+from imagelane.dispatcher.room import Room
 from imagelane.dispatcher.settings import Settings
 from imagelane.dispatcher.turn import Rules
 from imagelane.dispatcher.watchdog import Watchdog
@@ -59,7 +60,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             api,
             ownership,
             terms,
-            posts_in_flight=own.posts_in_flight,
+            room=Room(own.images_in_flight),
             failpoints=failpoints,
             done=happenings.append,
             spawn=tasks.create_task,

@@ -19,6 +19,7 @@ from imagelane.dispatcher.core.pursuit import Answer, Kind
 from imagelane.dispatcher.errands import Errand, StepDone
 from imagelane.dispatcher.failpoints import Failpoints
 from imagelane.dispatcher.ownership import Ownership
+from imagelane.dispatcher.room import Room
 
 MIN_LOOK_GAP_SECONDS: Final = 0.05
 """However many hints come, looks keep this distance."""
@@ -62,7 +63,7 @@ class Caller:
         ownership: Ownership,
         terms: Terms,
         *,
-        posts_in_flight: int,
+        room: Room,
         failpoints: Failpoints,
         done: Callable[[StepDone], None],
         spawn: Callable[..., asyncio.Task[None]],
@@ -70,7 +71,7 @@ class Caller:
         self._api = api
         self._ownership = ownership
         self._terms = terms
-        self._posts = asyncio.Semaphore(posts_in_flight)
+        self._room = room
         self._failpoints = failpoints
         self._done = done
         self._spawn = spawn
@@ -146,23 +147,23 @@ class Caller:
             await self._attempts_allowed.wait()
 
     async def _answer(self, errand: Errand) -> Answer:
-        kind = errand.pursuit.kind
         try:
-            async with asyncio.timeout(MAX_ANSWER_SECONDS):
-                match kind:
-                    case Kind.ATTEMPT:
-                        return None
-                    case Kind.SEND:
-                        return await self._send(errand)
-                    case _:
-                        return await self._look(errand)
-        except TimeoutError:
-            return Unclear("the adapter did not come to an end")
+            match errand.pursuit.kind:
+                case Kind.ATTEMPT:
+                    return None
+                case Kind.SEND:
+                    return await self._send(errand)
+                case _:
+                    return await self._look(errand)
         except Exception as error:  # noqa: BLE001 # an adapter is foreign code, and must not harm other lanes
             self._log.exception("adapter.failed", customer_id=errand.lane.customer_id)
             return Unclear(f"the adapter failed: {type(error).__name__}")
 
     async def _look(self, errand: Errand) -> LookAnswer:
+        async with asyncio.timeout(MAX_ANSWER_SECONDS):
+            return await self._asked(errand)
+
+    async def _asked(self, errand: Errand) -> LookAnswer:
         lane, pursuit = errand.lane, errand.pursuit
         if pursuit.kind is Kind.FIND:
             return await self._api.find_by_reference(lane.customer_id, plan_of(lane).reference)
@@ -177,7 +178,7 @@ class Caller:
 
     async def _send(self, errand: Errand) -> StartAnswer:
         customer_id, plan = errand.lane.customer_id, plan_of(errand.lane)
-        async with self._posts:
+        async with self._room.taken(plan.images):
             try:
                 body = await asyncio.to_thread(body_of, customer_id, plan, self._terms)
             except ChangedRequestError as error:
@@ -190,7 +191,8 @@ class Caller:
                 callback_url=None if plan.callback_url is UNSET else plan.callback_url,
             )
             gate = _SendGate(errand, self._ownership, self._failpoints)
-            answer = await self._api.start(call, gate)
+            async with asyncio.timeout(MAX_ANSWER_SECONDS):
+                answer = await self._api.start(call, gate)
         if isinstance(answer, Accepted):
             self._failpoints.reach("after_2xx")
         return answer

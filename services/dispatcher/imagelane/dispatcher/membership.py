@@ -28,7 +28,8 @@ RECORDS_PER_POLL: Final = 20
 """Few: each may ask for a plan of 100,000 images, and a turn must stay far below a session."""
 COMMITTED_SECONDS: Final = 60.0
 """An offset may be pending in a former owner's transaction: it is then waited for, on purpose."""
-COMMITTED_TRIES: Final = 3
+STARTS_TRIES: Final = 5
+STARTS_AGAIN_SECONDS: Final = 0.5
 METADATA_SECONDS: Final = 5.0
 TOPOLOGY_SECONDS: Final = 5.0
 QUIET_SECONDS: Final = 10.0
@@ -105,8 +106,10 @@ class Membership:
         to_pause = [
             place for place in self._next if place[1] not in wanted and place not in self._paused
         ]
-        self._consumer.resume(self._partitions(to_resume))
-        self._consumer.pause(self._partitions(to_pause))
+        if to_resume:
+            self._consumer.resume(self._partitions(to_resume))
+        if to_pause:
+            self._consumer.pause(self._partitions(to_pause))
         self._paused = (self._paused - set(to_resume)) | set(to_pause)
 
     def offsets_after(
@@ -191,26 +194,30 @@ class Membership:
             self._log.info("partitions.assigned", partitions=sorted(arrived))
 
     def _starts(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        """Where to read on. A partition that nothing was ever committed for is read from its beginning."""
-        starts = []
-        for found in self._committed(partitions):
-            if found.offset < 0:
-                marks = self._consumer.get_watermark_offsets(found, timeout=METADATA_SECONDS)
-                found.offset = marks[0]
-            starts.append(TopicPartition(found.topic, found.partition, found.offset))
-        return starts
-
-    def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        for tries_left in reversed(range(COMMITTED_TRIES)):
+        """Where to read on. What nothing was ever committed for is read from its beginning."""
+        for tries_left in reversed(range(STARTS_TRIES)):
             try:
-                return _without_errors(
-                    self._consumer.committed(partitions, timeout=COMMITTED_SECONDS)
-                )
+                return [self._start(one) for one in self._committed(partitions)]
             except KafkaException as error:
-                if not tries_left or not passes(error.args[0]):
+                if not tries_left:
                     raise
                 self._trouble(error.args[0])
+                time.sleep(STARTS_AGAIN_SECONDS)
         raise AssertionError("the last try returns or raises")
+
+    def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        committed = self._consumer.committed(partitions, timeout=COMMITTED_SECONDS)
+        for one in committed:
+            if one.error is not None:
+                raise KafkaException(one.error)
+        return committed
+
+    def _start(self, committed: TopicPartition) -> TopicPartition:
+        offset = committed.offset
+        if offset < 0:
+            marks = self._consumer.get_watermark_offsets(committed, timeout=METADATA_SECONDS)
+            offset = marks[0]
+        return TopicPartition(committed.topic, committed.partition, offset)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._forget(partitions)
@@ -276,10 +283,3 @@ class Membership:
         if now >= self._quiet_until:
             self._quiet_until = now + QUIET_SECONDS
             self._log.warning("kafka.trouble", error=error.str())
-
-
-def _without_errors(partitions: list[TopicPartition]) -> list[TopicPartition]:
-    for one in partitions:
-        if one.error is not None:
-            raise KafkaException(one.error)
-    return partitions

@@ -6,9 +6,11 @@ transaction is still to be committed lies beyond it, and would be missed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
+import structlog
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
@@ -30,8 +32,14 @@ from imagelane.platform.settings import KafkaSettings
 READ_RECORDS: Final = 10_000
 READ_SECONDS: Final = 0.05
 ANSWER_SECONDS: Final = 10.0
+TRIES: Final = 30
+AGAIN_SECONDS: Final = 0.5
 
 Latest = dict[bytes, bytes]
+
+
+class UnreadableLogError(Exception):
+    """The log holds what this version does not understand. Nothing is done for its customers."""
 
 
 def restore(
@@ -40,7 +48,7 @@ def restore(
     """The books of these partitions; none at all if they are `still_wanted` no longer.
 
     Blocks: as long as a transaction of a former owner is open (17 s were seen after a SIGKILL).
-    Raises `KafkaException`, and `UnreadableRecordError` for a log that this version does not understand.
+    Raises `KafkaException`, and `UnreadableLogError`.
     """
     ends = _high_watermarks(settings, partitions)
     latest: dict[int, Latest] = {partition: {} for partition in ends}
@@ -60,12 +68,27 @@ def restore(
 
 
 def _high_watermarks(settings: KafkaSettings, partitions: Iterable[int]) -> dict[int, int]:
-    topic = settings.topic(CALLS)
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client has no type for it
-    asked = {TopicPartition(topic, partition): latest for partition in partitions}
+    """Each partition's end. Right after a partition got another leader the first answers are errors."""
     admin = AdminClient(client_properties(settings))  # named: without it no answer would come
+    for tries_left in reversed(range(TRIES)):
+        try:
+            return _asked(admin, settings.topic(CALLS), partitions)
+        except KafkaException as error:
+            if not tries_left:
+                raise
+            structlog.get_logger("imagelane.restoring").warning(
+                "log.end_unknown", error=error.args[0].str()
+            )
+            time.sleep(AGAIN_SECONDS)
+    raise AssertionError("the last try returns or raises")
+
+
+def _asked(admin: AdminClient, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client has no type for it
     answers = admin.list_offsets(
-        asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ANSWER_SECONDS
+        {TopicPartition(topic, partition): latest for partition in partitions},
+        isolation_level=IsolationLevel.READ_UNCOMMITTED,
+        request_timeout=ANSWER_SECONDS,
     )
     return {one.partition: answer.result().offset for one, answer in answers.items()}
 
@@ -100,6 +123,9 @@ def _read(consumer: Consumer, latest: dict[int, Latest]) -> None:
 
 def _book(records: Latest) -> Book:
     book = Book()
-    for value in records.values():
-        book.read(decode(CALLS, value))
+    for key, value in records.items():
+        try:
+            book.read(decode(CALLS, value))
+        except ValueError as error:
+            raise UnreadableLogError(f"the log's record {key!r} cannot be read: {error}") from error
     return book

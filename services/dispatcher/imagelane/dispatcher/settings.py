@@ -78,11 +78,11 @@ class DispatcherSettings(SettingsGroup):
         le=100,
         description="In how many calls an image may fail before it has failed for good.",
     )
-    posts_in_flight: int = Field(
-        default=32,
+    images_in_flight: int = Field(
+        default=1_000_000,
         ge=1,
-        le=1_000,
-        description="Requests for new calls at one time; each holds its body in memory.",
+        le=100_000_000,
+        description="Images in requests for new calls at one time: 100,000 take about 10 MB of memory.",
     )
     allow_failpoints: bool = Field(default=False, description="For tests only.")
     failpoint: Failpoint | None = Field(

@@ -17,7 +17,7 @@ from imagelane.contracts.image_sets import unpack
 
 pytestmark = ON_THE_ROAD
 
-SWEEP = {"IMAGELANE_BATCHER__SWEEP_AFTER_SECONDS": "2"}
+SWEEP = {"IMAGELANE_BATCHER__SWEEP_AFTER_SECONDS": "20"}  # longer than the downloader is away
 
 
 async def test_the_sweep_brings_back_an_image_that_was_removed_on_the_way(

@@ -22,7 +22,8 @@ from imagelane.dispatcher.turn import Holding, Rules, Turn, read
 from imagelane.platform.records import Record
 from imagelane.platform.settings import KafkaSettings
 
-POLL_SECONDS: Final = 0.02
+POLL_SECONDS: Final = 0.05
+"""An answer of the API waits so long at most. Each turn costs 0.3 ms, though nothing has happened."""
 ABORTED_PAUSE_SECONDS: Final = 0.2
 
 

@@ -10,8 +10,9 @@ from typing import Final
 from imagelane.dispatcher.ownership import Ownership, boot_seconds
 
 CHECK_SECONDS: Final = 0.25
-STUCK_SECONDS: Final = 180.0
-"""Kafka's calls were seen to block for 68 s beyond their time-out; three minutes is no outage any more."""
+STUCK_SECONDS: Final = 30.0
+"""Three times what a call of Kafka's is given. After a broker was killed in the middle of a transaction,
+librdkafka 2.16 was seen never to return from `send_offsets_to_transaction`: a fresh process does better."""
 EXIT_CODE: Final = 70
 
 

@@ -23,7 +23,7 @@ from imagelane.platform.work import WorkConsumer, WorkLimits
 
 SERVICE: Final = "downloader"
 PROCESSOR: Final = "processor"
-BACKLOG_SECONDS: Final = 0.5
+BACKLOG_SECONDS: Final = 1.0
 MAX_RECORD_SECONDS: Final = 6 * 3_600.0
 """An image may have to wait for hours behind its slow server's others, or for the processor."""
 

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported
     AdminClient,
     OffsetSpec,
@@ -18,6 +18,7 @@ from imagelane.platform.groups import client_properties
 from imagelane.platform.settings import KafkaSettings
 
 REQUEST_SECONDS: Final = 5.0
+LEADER_SECONDS: Final = 0.1
 PARTITIONS_KNOWN_SECONDS: Final = 30.0
 FIRST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call] # the client's own lack
 END: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the same
@@ -61,16 +62,26 @@ class LagReader:
         return {partition: max(0, end - starts[partition]) for partition, end in ends.items()}
 
     async def _offsets(self, topic: str, spec: OffsetSpec) -> dict[int, int]:
+        deadline = time.monotonic() + REQUEST_SECONDS
+        while True:
+            try:
+                return await self._asked_offsets(topic, spec)
+            except KafkaException as error:
+                # A topic made a moment ago has no leader yet; and after a broker's restart the client asks
+                # with the old leader's epoch, and is refused, until it reads the topic's metadata again.
+                self._partitions.pop(topic, None)
+                passing = error.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION
+                if not passing or time.monotonic() > deadline:
+                    name = self._settings.topic(topic)
+                    text = f"offsets of {name}: {error.args[0].str()}"
+                    raise LagUnknownError(text) from None
+            await asyncio.sleep(LEADER_SECONDS)
+
+    async def _asked_offsets(self, topic: str, spec: OffsetSpec) -> dict[int, int]:
         name = self._settings.topic(topic)
         wanted = {TopicPartition(name, number): spec for number in await self._numbers(topic)}
-        try:
-            answers = self._admin.list_offsets(wanted, request_timeout=REQUEST_SECONDS)
-            found = await asyncio.gather(*map(asyncio.wrap_future, answers.values()))
-        except KafkaException as error:
-            # After a broker's restart the client asks with the old leader's epoch, and is refused,
-            # until it reads the topic's metadata again.
-            self._partitions.pop(topic, None)
-            raise LagUnknownError(f"offsets of {name}: {error.args[0].str()}") from None
+        answers = self._admin.list_offsets(wanted, request_timeout=REQUEST_SECONDS)
+        found = await asyncio.gather(*map(asyncio.wrap_future, answers.values()))
         return {one.partition: answer.offset for one, answer in zip(answers, found, strict=True)}
 
     async def _commits(self, service: str, topic: str) -> list[TopicPartition]:

@@ -64,11 +64,11 @@ locks: $(VENV)/uv  ## pins everything anew, with hashes and without addresses
 clean:  ## removes the virtual environment, builds and the demo's data
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-$(VENV)/uv: requirements-uv.lock
+$(VENV)/uv: requirements-installer.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is missing: set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "making the virtual environment $(VENV) …"
 	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv is missing: install it, such as Debian's python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.lock
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-installer.lock
 	@touch $@
 
 $(VENV)/installed: $(VENV)/uv requirements.lock pyproject.toml

@@ -64,7 +64,7 @@ async def _work(first: bytes, urls: list[str], results: Path) -> None:
 
 def _process(data: bytes, target: Path) -> None:
     with target.open("wb") as file:
-        imaging._process(data, OUTPUTS, [file.fileno()], LIMITS)  # the bytes are in memory already
+        imaging.process_bytes(data, OUTPUTS, [file.fileno()], LIMITS)
 
 
 if __name__ == "__main__":

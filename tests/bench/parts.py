@@ -72,8 +72,8 @@ async def compare(
     found = Comparison()
     urls = sources.urls(images)
     list_url = sources.list_url(urls)
-    for _ in range(rounds):
-        found.bare.append(await bare_round(urls, folder / "bare"))
+    for number in range(rounds):
+        found.bare.append(await bare_round(urls, folder / str(number)))
         found.road.append(await road.run(list_url=list_url, images=images))
     return found
 

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from imagelane.contracts.codec import decode, encode, event_id, headers_of
-from imagelane.contracts.events import Event, ImageSet, LaneTold
+from imagelane.contracts.events import Event, LaneTold
 from imagelane.contracts.image_sets import pack, unpack
+from imagelane.contracts.parts import ImageSet
 from imagelane.contracts.schemas import EVENTS, LIST_SUBMITTED, event_file
 from imagelane.contracts.topic_files import schemas_folder
 from imagelane.contracts.topics import TOPIC_OF

@@ -28,7 +28,9 @@ ROAD: Final = (
     topics.MISSING,
     topics.CALLBACKS,
 )
-DEAD: Final = tuple(map(topics.dead_letter_topic, (topics.URLS, topics.BATCHES, *ROAD)))
+DEAD: Final = tuple(
+    map(topics.dead_letter_topic, (topics.URLS, topics.BATCHES, topics.TICKS, *ROAD))
+)
 LOOK_SECONDS: Final = 0.05
 END: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client's own lack
 

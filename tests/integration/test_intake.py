@@ -32,8 +32,8 @@ from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
 from imagelane.contracts.codec import decode, encode
+from imagelane.contracts.commands import CancelJob
 from imagelane.contracts.events import (
-    CancelJob,
     ImageRequested,
     ImagesMissing,
     JobAccepted,

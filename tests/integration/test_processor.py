@@ -24,7 +24,8 @@ from msgspec.structs import replace
 from PIL import Image
 
 from imagelane.contracts.codec import decode, encode
-from imagelane.contracts.events import ImageDownloaded, ImageProcessed, Original
+from imagelane.contracts.events import ImageDownloaded, ImageProcessed
+from imagelane.contracts.parts import Original
 from imagelane.core.failures import Code, failure
 from imagelane.core.partitioning import partition_of
 from imagelane.core.recipes import original_key

@@ -20,6 +20,7 @@ from pyroaring import BitMap
 
 from imagelane.contracts import codec
 from imagelane.contracts import events as e
+from imagelane.contracts import parts as p
 from imagelane.contracts.image_sets import pack_some, unpack
 from imagelane.contracts.topics import BATCHES, FINISHED, TOPIC_OF
 from imagelane.platform.producer import PRODUCER_DEFAULTS
@@ -190,7 +191,7 @@ class ModelDispatcher:
                 status="completed",
                 images=sum(map(len, jobs.values())),
                 jobs=[
-                    e.JobOutcome(job_id=job, delivered=pack_some(images))
+                    p.JobOutcome(job_id=job, delivered=pack_some(images))
                     for job, images in jobs.items()
                 ],
                 occurred_at=now(),
@@ -218,9 +219,9 @@ class ModelDispatcher:
             )
         )
 
-    def _outcome(self, customer_id: str, job: str) -> e.JobOutcome:
+    def _outcome(self, customer_id: str, job: str) -> p.JobOutcome:
         sets = {name: pack_some(images) for name, images in self._of(customer_id, job).items()}
-        return e.JobOutcome(job_id=job, **sets)
+        return p.JobOutcome(job_id=job, **sets)
 
     def _of(self, customer_id: str, job: str) -> dict[str, BitMap]:
         empty = {name: BitMap() for name in ("delivered", "failed", "cancelled")}

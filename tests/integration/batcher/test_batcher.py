@@ -26,6 +26,7 @@ from tests.integration.batcher.conftest import (
 from imagelane.batcher.leaving import Exit
 from imagelane.contracts import codec
 from imagelane.contracts import events as e
+from imagelane.contracts import parts as p
 from imagelane.contracts.topics import dead_letter_topic
 from imagelane.core.partitioning import partition_of
 from imagelane.platform.settings import KafkaSettings
@@ -97,7 +98,7 @@ def test_records_that_cannot_be_read_become_dead_letters_and_nothing_else_suffer
     refused = e.JobRefused(
         customer_id="acme",
         job_id=job,
-        failure=e.Failure(code="list_empty", reason="none"),
+        failure=p.Failure(code="list_empty", reason="none"),
         occurred_at=now(),
     )
     broken = e.CallCompleted(
@@ -106,7 +107,7 @@ def test_records_that_cannot_be_read_become_dead_letters_and_nothing_else_suffer
         last_seq=1,
         status="completed",
         images=1,
-        jobs=[e.JobOutcome(job_id=job, delivered=e.ImageSet(count=1, bitmap="!"))],
+        jobs=[p.JobOutcome(job_id=job, delivered=p.ImageSet(count=1, bitmap="!"))],
         occurred_at=now(),
     )
     with workers(kafka, tmp_path), ModelDispatcher(road).at_work() as dispatcher:

@@ -30,10 +30,9 @@ from imagelane.contracts.events import (
     Event,
     ImagesSettled,
     LaneTold,
-    ReadyImages,
-    SettledImages,
 )
 from imagelane.contracts.image_sets import pack, unpack
+from imagelane.contracts.parts import ReadyImages, SettledImages
 from imagelane.contracts.topics import COMPLETED, TOPIC_OF, dead_letter_topic
 from imagelane.core.partitioning import partition_of
 from imagelane.ops import topics

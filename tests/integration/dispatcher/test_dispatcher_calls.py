@@ -24,8 +24,9 @@ from tests.integration.dispatcher.conftest import (
 )
 
 from imagelane.contracts.codec import encode
-from imagelane.contracts.events import BatchRequested, ReadyImages
+from imagelane.contracts.events import BatchRequested
 from imagelane.contracts.image_sets import pack
+from imagelane.contracts.parts import ReadyImages
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

@@ -14,7 +14,9 @@ from pyroaring import BitMap
 from imagelane.batcher.core.lanes import LaneEvent, Lanes
 from imagelane.batcher.core.moment import Moment
 from imagelane.batcher.core.policy import Rules, first_full
+from imagelane.contracts import commands as c
 from imagelane.contracts import events as e
+from imagelane.contracts import parts as p
 from imagelane.contracts.image_sets import pack_some, unpack
 
 RULES = Rules(
@@ -138,7 +140,7 @@ class Desk:
 
     def cancelled(self, job: str = "a") -> list[e.Event]:
         return self.tell(
-            e.CancelJob(
+            c.CancelJob(
                 customer_id=self.customer_id,
                 job_id=job_id(job),
                 decided_by="somebody",
@@ -154,8 +156,8 @@ class Desk:
         failed: Iterable[int] = (),
         cancelled: Iterable[int] = (),
         returned: Iterable[int] = (),
-    ) -> e.JobOutcome:
-        return e.JobOutcome(
+    ) -> p.JobOutcome:
+        return p.JobOutcome(
             job_id=job_id(job),
             delivered=pack_some(BitMap(delivered)),
             failed=pack_some(BitMap(failed)),
@@ -166,7 +168,7 @@ class Desk:
     def call_completed(
         self,
         seq: int,
-        *outcomes: e.JobOutcome,
+        *outcomes: p.JobOutcome,
         last_seq: int | None = None,
         max_images: int | None = None,
     ) -> e.CallCompleted:
@@ -184,7 +186,7 @@ class Desk:
     def completed(
         self,
         seq: int,
-        *outcomes: e.JobOutcome,
+        *outcomes: p.JobOutcome,
         last_seq: int | None = None,
         max_images: int | None = None,
     ) -> list[e.Event]:
@@ -197,7 +199,7 @@ class Desk:
         last_seq: int,
         *,
         busy: bool = False,
-        job: e.JobOutcome | None = None,
+        job: p.JobOutcome | None = None,
         answers: int | None = None,
     ) -> list[e.Event]:
         return self.tell(

@@ -7,6 +7,7 @@ from msgspec import structs
 from tests.unit.batcher.conftest import Desk, asked, job_id, settled_by
 
 from imagelane.contracts import events as e
+from imagelane.contracts import parts as p
 from imagelane.contracts.image_sets import UnreadableImageSetError
 
 
@@ -139,7 +140,7 @@ def test_a_bitmap_that_cannot_be_read_changes_nothing(desk: Desk) -> None:
     desk.call(100)
     table = dict(desk.table)
     broken = structs.replace(
-        desk.outcome(delivered=[1]), delivered=e.ImageSet(count=7, bitmap="AAAA")
+        desk.outcome(delivered=[1]), delivered=p.ImageSet(count=7, bitmap="AAAA")
     )
     with pytest.raises(UnreadableImageSetError):
         desk.completed(1, desk.outcome("b", delivered=[1]), broken)

@@ -8,6 +8,7 @@ from tests.unit.batcher.conftest import RULES, Desk, asked
 from imagelane.batcher.core.asking import MAX_REQUEST_BYTES
 from imagelane.batcher.core.policy import Waiting, first_full, limit_after
 from imagelane.contracts import events as e
+from imagelane.contracts import parts as p
 from imagelane.contracts.codec import encode
 
 
@@ -153,7 +154,7 @@ def test_a_refused_list_leaves_nothing_behind(desk: Desk) -> None:
     refused = e.JobRefused(
         customer_id="acme",
         job_id="a" * 32,
-        failure=e.Failure(code="list_empty", reason="the list has no lines"),
+        failure=p.Failure(code="list_empty", reason="the list has no lines"),
         occurred_at=desk.now.at,
     )
     assert desk.tell(refused) == []

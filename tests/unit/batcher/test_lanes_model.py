@@ -23,7 +23,9 @@ from tests.unit.batcher.conftest import RULES, job_id
 from imagelane.batcher.core.decisions import Decisions, Write
 from imagelane.batcher.core.lanes import LaneEvent, Lanes
 from imagelane.batcher.core.moment import Moment
+from imagelane.contracts import commands as c
 from imagelane.contracts import events as e
+from imagelane.contracts import parts as p
 from imagelane.contracts.image_sets import pack_some, unpack
 
 IMAGES = 7
@@ -89,7 +91,7 @@ class ModelDispatcher:
             self.outcomes[job]["delivered"] |= some - back - bad
             self.outcomes[job]["failed"] |= bad
             jobs.append(
-                e.JobOutcome(
+                p.JobOutcome(
                     job_id=job,
                     delivered=pack_some(some - back - bad),
                     failed=pack_some(bad),
@@ -118,7 +120,7 @@ class ModelDispatcher:
 
     def _truth(self, job: str) -> e.LaneTold:
         sets = {name: pack_some(some) for name, some in self.outcomes[job].items()}
-        return self._told(job=e.JobOutcome(job_id=job, **sets))
+        return self._told(job=p.JobOutcome(job_id=job, **sets))
 
     def _told(self, **fields: object) -> e.LaneTold:
         return e.LaneTold(
@@ -225,7 +227,7 @@ class LanesModel(RuleBasedStateMachine):
     def cancel(self, job: str) -> None:
         self.cancelled.add(job)
         self.inputs["commands"].append(
-            e.CancelJob(
+            c.CancelJob(
                 customer_id="acme", job_id=job_id(job), decided_by="me", occurred_at=self.now.at
             )
         )

@@ -9,16 +9,9 @@ from typing import Final
 from msgspec.structs import replace
 from pyroaring import BitMap
 
-from imagelane.contracts.events import (
-    BatchRequested,
-    CallCompleted,
-    CallPlan,
-    ImagesSettled,
-    LaneRecorded,
-    ReadyImages,
-    SettledImages,
-)
+from imagelane.contracts.events import BatchRequested, CallCompleted, ImagesSettled, LaneRecorded
 from imagelane.contracts.image_sets import pack, pack_some, unpack
+from imagelane.contracts.parts import CallPlan, ReadyImages, SettledImages
 from imagelane.core.destinations import Destination
 from imagelane.dispatcher.core import lane as lanes
 from imagelane.dispatcher.core.book import Book

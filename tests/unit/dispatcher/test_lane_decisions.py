@@ -27,16 +27,9 @@ from tests.unit.dispatcher.conftest import (
 )
 
 from imagelane.contracts.codec import encode
-from imagelane.contracts.events import (
-    CallCompleted,
-    CallHinted,
-    ImageSet,
-    JobOutcome,
-    JobRecorded,
-    LaneTold,
-    ReadyImages,
-)
+from imagelane.contracts.events import CallCompleted, CallHinted, JobRecorded, LaneTold
 from imagelane.contracts.image_sets import UnreadableImageSetError, pack
+from imagelane.contracts.parts import ImageSet, JobOutcome, ReadyImages
 from imagelane.dispatcher.core.answers import Accepted, Call, CallStatus, Found, Refused
 from imagelane.dispatcher.core.book import Book
 from imagelane.dispatcher.core.draft import Draft

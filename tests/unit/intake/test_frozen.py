@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagelane.contracts.events import ListedImage, ListSubmitted
+from imagelane.contracts.events import ListSubmitted
+from imagelane.contracts.parts import ListedImage
 from imagelane.intake.core.entries import ListEntry, entry_of
 from imagelane.intake.core.frozen import (
     FrozenHeader,

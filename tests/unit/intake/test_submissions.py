@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagelane.contracts.codec import UnreadableRecordError
-from imagelane.contracts.events import ListedImage
+from imagelane.contracts.parts import ListedImage
 from imagelane.intake.core.submissions import read_submission
 from imagelane.platform.records import Record
 

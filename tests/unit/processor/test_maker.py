@@ -13,7 +13,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from PIL import Image
 
-from imagelane.contracts.events import Failure
+from imagelane.contracts.parts import Failure
 from imagelane.core.destinations import Destination
 from imagelane.core.failures import Code
 from imagelane.core.recipes import RECIPES

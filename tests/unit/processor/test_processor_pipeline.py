@@ -13,7 +13,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from imagelane.contracts.codec import encode
-from imagelane.contracts.events import Failure, ImageDownloaded, ImageProcessed, Original, Output
+from imagelane.contracts.events import ImageDownloaded, ImageProcessed
+from imagelane.contracts.parts import Failure, Original, Output
 from imagelane.core.destinations import Destination
 from imagelane.core.recipes import RECIPES
 from imagelane.platform.producer import DeliveryError, EventProducer

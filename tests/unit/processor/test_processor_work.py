@@ -7,7 +7,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from imagelane.contracts.codec import UnreadableRecordError
-from imagelane.contracts.events import Failure, ImageDownloaded, Original
+from imagelane.contracts.events import ImageDownloaded
+from imagelane.contracts.parts import Failure, Original
 from imagelane.core.destinations import Destination
 from imagelane.core.failures import Code
 from imagelane.processor.core.work import ImageWork, check, processed, work_of

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from imagelane.contracts.events import Original
+from imagelane.contracts.parts import Original
 from imagelane.core.admission import AdmittedUrl
 from imagelane.core.failures import Code
 from imagelane.core.image_formats import HEAD_BYTES, ImageFormat, format_of

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from msgspec import UNSET, UnsetType
 
-from imagelane.contracts.events import Failure, ImageDownloaded, ImageRequested, Original
+from imagelane.contracts.events import ImageDownloaded, ImageRequested
+from imagelane.contracts.parts import Failure, Original
 
 
 def downloaded(requested: ImageRequested, original: Original, *, seconds: float) -> ImageDownloaded:

@@ -14,7 +14,8 @@ import structlog
 from msgspec import UNSET
 
 from imagelane.contracts.codec import UnreadableRecordError, decode
-from imagelane.contracts.events import Failure, ImageDownloaded, ImageRequested
+from imagelane.contracts.events import ImageDownloaded, ImageRequested
+from imagelane.contracts.parts import Failure
 from imagelane.contracts.topics import REQUESTED
 from imagelane.core.admission import AdmissionPolicy, AdmittedUrl, UrlRefusedError, admit
 from imagelane.core.failures import Code, failure

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from imagelane.contracts.codec import decode, encode
-from imagelane.contracts.events import CancelJob
+from imagelane.contracts.commands import CancelJob
 from imagelane.contracts.topics import COMMANDS
 from imagelane.core.recipes import list_key
 from imagelane.intake.core.frozen import FrozenHeader, FrozenList, read_header

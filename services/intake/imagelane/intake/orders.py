@@ -11,7 +11,8 @@ import structlog
 from pyroaring import BitMap
 
 from imagelane.contracts.codec import UnreadableRecordError, decode, key_of
-from imagelane.contracts.events import CancelJob, ImagesMissing
+from imagelane.contracts.commands import CancelJob
+from imagelane.contracts.events import Event, ImagesMissing
 from imagelane.contracts.image_sets import UnreadableImageSetError, unpack
 from imagelane.contracts.topics import DOWNLOADED, REQUESTED
 from imagelane.intake.core.frozen import FrozenHeader, read_entries, requests_of
@@ -77,7 +78,7 @@ class OrderWork:
 
     async def _follow(self, item: WorkItem) -> None:
         record = item.record
-        order: CancelJob | ImagesMissing = decode(record.topic, record.value)
+        order: Event = decode(record.topic, record.value)
         if item.misplaced or record.key != key_of(order):
             raise UnreadableRecordError(
                 "the key is not customer_id, or the partition not the key's"
@@ -85,7 +86,7 @@ class OrderWork:
         if isinstance(order, CancelJob):
             await self._lists.mark_cancelled(order)
             self._log.info("job.cancelled", job_id=order.job_id, decided_by=order.decided_by)
-        else:
+        elif isinstance(order, ImagesMissing):
             await self._request_again(item, order)
 
     async def _request_again(self, item: WorkItem, missing: ImagesMissing) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from imagelane.contracts import events as e
+from imagelane.contracts import parts as p
 from imagelane.contracts.codec import decode
 from imagelane.contracts.topics import (
     COMPLETED,
@@ -63,7 +64,7 @@ class JobWatch:
     job_id: str
     idempotency_key: str | None = None
     images: int | None = None
-    refused: e.Failure | None = None
+    refused: p.Failure | None = None
     stages: dict[str, Stage] = field(
         default_factory=lambda: {REQUESTED: Stage(), DOWNLOADED: Stage(), PROCESSED: Stage()}
     )
@@ -80,7 +81,7 @@ class JobWatch:
         """Finished, or refused."""
         return bool(self.finished) or self.refused is not None
 
-    def passed(self, topic: str, index: int, at_seconds: float, failure: e.Failure | None) -> None:
+    def passed(self, topic: str, index: int, at_seconds: float, failure: p.Failure | None) -> None:
         """An image passed a stage; only its first time counts."""
         if (topic, index) in self._seen:
             return
@@ -157,7 +158,7 @@ class RoadWatch:
             case e.ImageRequested():
                 self._of(event).passed(topic, event.index, at_seconds, None)
             case e.ImageDownloaded() | e.ImageProcessed():
-                failure = event.failure if isinstance(event.failure, e.Failure) else None
+                failure = event.failure if isinstance(event.failure, p.Failure) else None
                 self._of(event).passed(topic, event.index, at_seconds, failure)
             case e.JobAccepted():
                 self._of(event).idempotency_key = event.idempotency_key or None
@@ -172,7 +173,7 @@ class RoadWatch:
             case e.CallCompleted():
                 for outcome in event.jobs:
                     images = outcome.delivered
-                    count = images.count if isinstance(images, e.ImageSet) else 0
+                    count = images.count if isinstance(images, p.ImageSet) else 0
                     self._of_id(event.customer_id, outcome.job_id).called(event.seq, count)
             case _:
                 pass

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from imagelane.contracts.events import Failure, Output
+from imagelane.contracts.parts import Failure, Output
 from imagelane.core.failures import Code, failure
 from imagelane.core.recipes import RECIPES
 from imagelane.platform.store import (

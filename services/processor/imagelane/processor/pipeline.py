@@ -11,7 +11,8 @@ import structlog
 from msgspec import UNSET
 
 from imagelane.contracts.codec import UnreadableRecordError, decode
-from imagelane.contracts.events import Failure, ImageDownloaded, ImageProcessed, Output
+from imagelane.contracts.events import ImageDownloaded, ImageProcessed
+from imagelane.contracts.parts import Failure, Output
 from imagelane.contracts.topics import DOWNLOADED
 from imagelane.core.destinations import Destination
 from imagelane.platform.dead_letters import send_dead_letter

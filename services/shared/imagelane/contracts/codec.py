@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from imagelane.contracts import events as e
-from imagelane.contracts.topics import EVENTS_OF
+from imagelane.contracts.topics import COMMANDS, EVENTS_OF
 
 Headers = list[tuple[str, bytes]]
 
@@ -76,13 +76,14 @@ class Trace:
         return f"00-{self.trace_id}-{os.urandom(8).hex()}-00".encode()
 
 
-_KNOWN_BY_CONTENT: Final = (
+_KNOWN_BY_CONTENT: Final[tuple[type[e.Event], ...]] = (
     e.ImagesSettled,
     e.LaneTold,
     e.LaneTicked,
     e.LaneRecorded,
     e.JobRecorded,
     e.TopologyRecorded,
+    *EVENTS_OF[COMMANDS],
 )
 
 

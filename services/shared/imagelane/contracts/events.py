@@ -19,7 +19,6 @@ from imagelane.contracts.fields import (
     CustomerId,
     Deadline,
     DestinationName,
-    FailureCode,
     Group,
     HttpUrl,
     IdempotencyKey,
@@ -28,7 +27,6 @@ from imagelane.contracts.fields import (
     Index,
     Instant,
     JobId,
-    Name,
     NotifyUrl,
     OccurredAt,
     Position,
@@ -37,9 +35,19 @@ from imagelane.contracts.fields import (
     Reference,
     Seconds,
     Seq,
-    Sha256,
-    SizeBytes,
     Text255,
+)
+from imagelane.contracts.parts import (
+    AttemptsOfImages,
+    CallPlan,
+    Failure,
+    ImageSet,
+    JobOutcome,
+    ListedImage,
+    Original,
+    Output,
+    ReadyImages,
+    SettledImages,
 )
 
 MAX_URL_CHARS = fields.MAX_URL_CHARS
@@ -50,31 +58,6 @@ MAX_LIST_LINES = 100_000
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
     """What all events share: a `type` with the version in it, written first on the line."""
-
-
-class ImageSet(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Images of one job, as a portable Roaring bitmap of their indexes in base64, readable beside it."""
-
-    count: ImageCount
-    bitmap: Annotated[str, Meta(description="Base64 of a portable Roaring bitmap.")]
-    ranges: (
-        Annotated[str, Meta(description="The same as text, when short: `0-99,103`.")] | UnsetType
-    ) = UNSET
-
-
-class Failure(Struct, frozen=True, kw_only=True):
-    """Why an image, or a list, ended without a result. Safe to show to the customer."""
-
-    code: FailureCode
-    reason: Reason
-
-
-class ListedImage(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One entry of a list that says more than its URL."""
-
-    url: Annotated[str, Meta(description="The image's address.")]
-    group: Group | UnsetType = UNSET
-    position: Position | UnsetType = UNSET
 
 
 class ListSubmitted(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -164,6 +147,13 @@ class JobFinished(Event, frozen=True, kw_only=True, tag="job.finished.v1"):
     failed: Annotated[Count, Meta(description="Images with a recorded failure.")]
     cancelled: Annotated[Count, Meta(description="Images cancelled before their call.")]
     occurred_at: OccurredAt
+    cut_short_by: (
+        Annotated[
+            Literal["cancel", "delete", "deadline"],
+            Meta(description="Why images may be cancelled; absent where the job ran its course."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class ImageRequested(Event, frozen=True, kw_only=True, tag="image.requested.v1"):
@@ -180,14 +170,6 @@ class ImageRequested(Event, frozen=True, kw_only=True, tag="image.requested.v1")
     position: Position | UnsetType = UNSET
     defect: Failure | UnsetType = UNSET
     round: Annotated[int, Meta(ge=0, description="How often the sweep has asked again.")] = 0
-
-
-class Original(Struct, frozen=True, kw_only=True):
-    """A downloaded original in the private part of the object store."""
-
-    key: Annotated[str, Meta(description="Its key in the store.")]
-    size_bytes: SizeBytes
-    sha256: Sha256
 
 
 class ImageDownloaded(Event, frozen=True, kw_only=True, tag="image.downloaded.v1"):
@@ -208,17 +190,6 @@ class ImageDownloaded(Event, frozen=True, kw_only=True, tag="image.downloaded.v1
     failure: Failure | UnsetType = UNSET
     group: Group | UnsetType = UNSET
     position: Position | UnsetType = UNSET
-
-
-class Output(Struct, frozen=True, kw_only=True):
-    """One named result of an image, publicly readable at `url`."""
-
-    name: Annotated[Name, Meta(description="The output's name in the recipe.")]
-    url: Annotated[str, Meta(description="Its public address.")]
-    content_type: Annotated[str, Meta(description="Its media type.")]
-    width: Annotated[int, Meta(ge=1, description="In pixels.")]
-    height: Annotated[int, Meta(ge=1, description="In pixels.")]
-    size_bytes: SizeBytes
 
 
 class ImageProcessed(Event, frozen=True, kw_only=True, tag="image.processed.v1"):
@@ -243,15 +214,6 @@ class ImageProcessed(Event, frozen=True, kw_only=True, tag="image.processed.v1")
     position: Position | UnsetType = UNSET
 
 
-class ReadyImages(Struct, frozen=True, kw_only=True):
-    """Images of one job that are ready; with the recipe and destination that give their URLs."""
-
-    job_id: JobId
-    recipe: RecipeName
-    destination: DestinationName
-    images: ImageSet
-
-
 class BatchRequested(Event, frozen=True, kw_only=True, tag="batch.requested.v1"):
     """The batcher asks for the customer's next call. The same `seq` always names the same images."""
 
@@ -263,30 +225,12 @@ class BatchRequested(Event, frozen=True, kw_only=True, tag="batch.requested.v1")
     occurred_at: OccurredAt
 
 
-class SettledImages(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Images of one job that have an outcome without a call."""
-
-    job_id: JobId
-    failed: ImageSet | UnsetType = UNSET
-    cancelled: ImageSet | UnsetType = UNSET
-
-
 class ImagesSettled(Event, frozen=True, kw_only=True, tag="images.settled.v1"):
     """The batcher reports images that will be in no call: they failed on the road, or were cancelled."""
 
     customer_id: CustomerId
     jobs: Annotated[list[SettledImages], Meta(min_length=1, description="The images, job by job.")]
     occurred_at: OccurredAt
-
-
-class JobOutcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of images of one job. `returned` ones are undecided and may be asked for again."""
-
-    job_id: JobId
-    delivered: ImageSet | UnsetType = UNSET
-    failed: ImageSet | UnsetType = UNSET
-    cancelled: ImageSet | UnsetType = UNSET
-    returned: ImageSet | UnsetType = UNSET
 
 
 class CallCompleted(Event, frozen=True, kw_only=True, tag="call.completed.v1"):
@@ -347,43 +291,11 @@ class CallHinted(Event, frozen=True, kw_only=True, tag="call.hinted.v1"):
     reference: Reference | UnsetType = UNSET
 
 
-class CancelJob(Event, frozen=True, kw_only=True, tag="cancel.job.v1"):
-    """A person's decision: images of the job that are in no call yet will be in none."""
-
-    customer_id: CustomerId
-    job_id: JobId
-    decided_by: Annotated[Text255, Meta(description="Who decided.")]
-    occurred_at: OccurredAt
-
-
 class LaneTicked(Event, frozen=True, kw_only=True, tag="lane.ticked.v1"):
     """The batcher's own alarm clock for a lane. Harmless when late, doubled or foreign."""
 
     customer_id: CustomerId
     occurred_at: OccurredAt
-
-
-class PlannedImages(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Images of one job in a plan, frozen, in the order of the request's body."""
-
-    job_id: JobId
-    recipe: RecipeName
-    destination: DestinationName
-    images: ImageSet
-
-
-class CallPlan(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A call as it was frozen before its first byte was sent."""
-
-    seq: CallSeq
-    jobs: Annotated[list[PlannedImages], Meta(description="Its images, job by job.")]
-    images: ImageCount
-    reference: Reference
-    body_sha256: Annotated[Sha256, Meta(description="Of the whole request body, in hexadecimal.")]
-    planned_at: Annotated[Instant, Meta(description="When it was frozen.")]
-    callback_url: (
-        Annotated[str, Meta(description="Where the API shall send its webhook.")] | UnsetType
-    ) = UNSET
 
 
 class LaneRecorded(Event, frozen=True, kw_only=True, tag="lane.recorded.v1"):
@@ -414,14 +326,15 @@ class LaneRecorded(Event, frozen=True, kw_only=True, tag="lane.recorded.v1"):
         Annotated[Reason, Meta(description="Why nothing is sent until a person decides.")]
         | UnsetType
     ) = UNSET
+    usual_seconds: (
+        Annotated[float, Meta(ge=0, description="What the customer's calls have usually taken.")]
+        | UnsetType
+    ) = UNSET
+    overdue_since: (
+        Annotated[Instant, Meta(description="Since when the call takes far longer than usual.")]
+        | UnsetType
+    ) = UNSET
     last_answer: CallCompleted | UnsetType = UNSET
-
-
-class AttemptsOfImages(Struct, frozen=True, kw_only=True):
-    """Images of a job that were sent `attempts` times and came back failed."""
-
-    attempts: Annotated[int, Meta(ge=1, description="How often they were sent.")]
-    images: ImageSet
 
 
 class JobRecorded(Event, frozen=True, kw_only=True, tag="job.recorded.v1"):

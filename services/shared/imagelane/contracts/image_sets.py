@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 from pyroaring import BitMap
 
-from imagelane.contracts.events import ImageSet
+from imagelane.contracts.parts import ImageSet
 
 MAX_RANGES: Final = 16
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from imagelane.contracts import commands as c
 from imagelane.contracts import events as e
 
 URLS: Final = "urls"
@@ -30,7 +31,7 @@ EVENTS_OF: Final[dict[str, tuple[type[e.Event], ...]]] = {
     COMPLETED: (e.CallCompleted, e.LaneTold),
     FINISHED: (e.JobFinished,),
     MISSING: (e.ImagesMissing,),
-    COMMANDS: (e.CancelJob,),
+    COMMANDS: (c.CancelJob, c.DeleteJob, c.CancelCustomer, c.DeleteCustomer, c.ReleaseLane),
     CALLBACKS: (e.CallHinted,),
     TICKS: (e.LaneTicked,),
     CALLS: (e.LaneRecorded, e.JobRecorded),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from imagelane.contracts.events import Failure
+from imagelane.contracts.parts import Failure
 
 
 class Code(StrEnum):

@@ -9,8 +9,9 @@ from imagelane.batcher.core.decisions import Decisions
 from imagelane.batcher.core.lane import Lane, OpenRequest
 from imagelane.batcher.core.moment import Moment
 from imagelane.batcher.core.policy import Waiting, doubled
-from imagelane.contracts.events import BatchRequested, ReadyImages
+from imagelane.contracts.events import BatchRequested
 from imagelane.contracts.image_sets import pack
+from imagelane.contracts.parts import ReadyImages
 
 UNLIMITED: Final = 2**31
 MAX_REQUEST_BYTES: Final = 600_000

@@ -10,8 +10,8 @@ from datetime import datetime
 
 from pyroaring import BitMap
 
-from imagelane.contracts.events import JobOutcome
 from imagelane.contracts.image_sets import unpack
+from imagelane.contracts.parts import JobOutcome
 
 BEYOND_ALL_INDEXES = 2**32
 

@@ -17,6 +17,7 @@ from imagelane.batcher.core.job import Job, Outcome
 from imagelane.batcher.core.moment import Moment
 from imagelane.batcher.core.policy import Rules, doubled, limit_after
 from imagelane.contracts import events as e
+from imagelane.contracts.commands import CancelJob
 
 
 @dataclass(slots=True)
@@ -102,7 +103,7 @@ class Lane:
             if job.learn(event.recipe, event.destination, images):
                 _moved(job, now)
 
-    def fold_cancel(self, event: e.CancelJob, now: Moment) -> None:
+    def fold_cancel(self, event: CancelJob, now: Moment) -> None:
         """A person wants no more of the job in calls."""
         job = self.job(event.job_id, event.occurred_at, now)
         if job and job.cancel():

@@ -33,7 +33,9 @@ from imagelane.batcher.core.records import (
 )
 from imagelane.batcher.core.settling import settle
 from imagelane.batcher.core.sweeping import sweep
+from imagelane.contracts import commands as c
 from imagelane.contracts import events as e
+from imagelane.contracts import parts as p
 from imagelane.contracts.image_sets import unpack
 
 REMOVALS_AT_ONCE: Final = 200
@@ -45,7 +47,7 @@ LaneEvent = (
     | e.JobRefused
     | e.CallCompleted
     | e.LaneTold
-    | e.CancelJob
+    | c.CancelJob
     | e.LaneTicked
 )
 
@@ -84,7 +86,7 @@ class Lanes:
                 self._touch(event.customer_id).fold_completed(event, now)
             case e.LaneTold():
                 self._touch(event.customer_id).fold_told(event, now)
-            case e.CancelJob():
+            case c.CancelJob():
                 self._touch(event.customer_id).fold_cancel(event, now)
             case e.LaneTicked():
                 if lane := self._lanes.get(event.customer_id):
@@ -147,7 +149,7 @@ class Lanes:
                 self._restore_held(lane, entry, record.request, now)
 
     def _restore_held(
-        self, lane: Lane, entry: e.ReadyImages, request: e.BatchRequested, now: Moment
+        self, lane: Lane, entry: p.ReadyImages, request: e.BatchRequested, now: Moment
     ) -> None:
         job = Job(entry.job_id, seen_at=request.occurred_at, moved_seconds=now.seconds)
         job.learn(entry.recipe, entry.destination)

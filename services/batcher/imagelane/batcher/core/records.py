@@ -18,8 +18,9 @@ from pyroaring import BitMap
 
 from imagelane.batcher.core.job import Fresh, Job
 from imagelane.batcher.core.lane import FinishedJob
-from imagelane.contracts.events import BatchRequested, ImageSet, JobFinished
+from imagelane.contracts.events import BatchRequested, JobFinished
 from imagelane.contracts.image_sets import pack_some, unpack
+from imagelane.contracts.parts import ImageSet
 from imagelane.core.partitioning import partition_of
 
 

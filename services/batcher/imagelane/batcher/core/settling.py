@@ -10,8 +10,9 @@ from imagelane.batcher.core.job import Job
 from imagelane.batcher.core.lane import Lane, OpenSettle
 from imagelane.batcher.core.moment import Moment
 from imagelane.batcher.core.policy import doubled
-from imagelane.contracts.events import ImagesSettled, SettledImages
+from imagelane.contracts.events import ImagesSettled
 from imagelane.contracts.image_sets import pack_some
+from imagelane.contracts.parts import SettledImages
 
 MAX_SETTLE_BYTES: Final = 600_000
 ENTRY_BYTES: Final = 400

@@ -19,13 +19,12 @@ from imagelane.contracts.events import (
     CallCompleted,
     CallHinted,
     ImagesSettled,
-    JobOutcome,
     JobRecorded,
     LaneRecorded,
     LaneTold,
-    PlannedImages,
 )
 from imagelane.contracts.image_sets import unpack
+from imagelane.contracts.parts import JobOutcome, PlannedImages
 from imagelane.dispatcher.core import lane as lanes
 from imagelane.dispatcher.core import outcomes as o
 from imagelane.dispatcher.core import pursuit as steps

@@ -14,7 +14,8 @@ from typing import Any, Final, Literal
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from imagelane.contracts.events import CallCompleted, CallPlan, LaneRecorded
+from imagelane.contracts.events import CallCompleted, LaneRecorded
+from imagelane.contracts.parts import CallPlan
 
 State = Literal["idle", "planned", "submitting", "active", "held"]
 MAX_REASON_CHARS: Final = 2_000

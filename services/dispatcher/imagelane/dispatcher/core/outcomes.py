@@ -9,8 +9,9 @@ from datetime import datetime
 from msgspec import UNSET
 from pyroaring import BitMap
 
-from imagelane.contracts.events import AttemptsOfImages, JobOutcome, JobRecorded
+from imagelane.contracts.events import JobRecorded
 from imagelane.contracts.image_sets import pack, pack_some, unpack
+from imagelane.contracts.parts import AttemptsOfImages, JobOutcome
 
 
 @dataclass(frozen=True, slots=True)

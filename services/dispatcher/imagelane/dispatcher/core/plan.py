@@ -16,8 +16,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from pyroaring import BitMap
 
-from imagelane.contracts.events import BatchRequested, CallPlan, PlannedImages
+from imagelane.contracts.events import BatchRequested
 from imagelane.contracts.image_sets import pack, unpack
+from imagelane.contracts.parts import CallPlan, PlannedImages
 from imagelane.core.destinations import Destination
 from imagelane.core.recipes import RECIPES, OutputSpec
 

@@ -10,14 +10,9 @@ from typing import Literal
 from msgspec import UNSET
 from pyroaring import BitMap
 
-from imagelane.contracts.events import (
-    CallCompleted,
-    CallPlan,
-    JobOutcome,
-    LaneRecorded,
-    PlannedImages,
-)
+from imagelane.contracts.events import CallCompleted, LaneRecorded
 from imagelane.contracts.image_sets import pack_some
+from imagelane.contracts.parts import CallPlan, JobOutcome, PlannedImages
 from imagelane.dispatcher.core import outcomes as o
 from imagelane.dispatcher.core.answers import Call, CallStatus, Refused
 from imagelane.dispatcher.core.lane import plan_of

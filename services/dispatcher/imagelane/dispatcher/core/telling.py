@@ -10,7 +10,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from imagelane.contracts.codec import encode
-from imagelane.contracts.events import CallCompleted, JobOutcome, LaneRecorded, LaneTold
+from imagelane.contracts.events import CallCompleted, LaneRecorded, LaneTold
+from imagelane.contracts.parts import JobOutcome
 from imagelane.dispatcher.core.lane import is_busy
 
 MAX_RECORD_BYTES: Final = 900_000

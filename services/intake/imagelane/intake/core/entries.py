@@ -7,7 +7,8 @@ from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType
 
-from imagelane.contracts.events import MAX_URL_CHARS, Failure
+from imagelane.contracts.events import MAX_URL_CHARS
+from imagelane.contracts.parts import Failure
 from imagelane.core.failures import Code, failure
 
 MAX_GROUP_CHARS: Final = 255

@@ -9,7 +9,8 @@ from datetime import datetime
 from msgspec import UNSET, UnsetType
 
 from imagelane.contracts.codec import UnreadableRecordError
-from imagelane.contracts.events import Failure, ImageDownloaded, ImageProcessed, Output
+from imagelane.contracts.events import ImageDownloaded, ImageProcessed
+from imagelane.contracts.parts import Failure, Output
 from imagelane.core.destinations import Destination
 from imagelane.core.failures import Code, failure
 from imagelane.core.recipes import RECIPES, OutputSpec, Recipe, original_key

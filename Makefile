@@ -5,10 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CACHE ?= $(HOME)/.cache/imagelane
-SERVICES := intake downloader processor batcher dispatcher gateway standin ops
+SERVICES := intake downloader processor batcher dispatcher tracker gateway standin ops
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
-.PHONY: help demo local test unit contract integration e2e lint format bench schemas docs test-asyncapi locks clean
+.PHONY: help demo local test unit coverage model mutants mutants-table contract integration e2e chaos-quick chaos chaos-throughput lint format bench schemas docs test-asyncapi locks clean
 
 help:  ## says what each target does
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -19,19 +19,41 @@ demo: $(VENV)/installed  ## three customers' lists on real parts (LIST=urls.txt 
 local: $(VENV)/installed  ## a real Kafka and every service on this machine, until Ctrl-C
 	$(BIN)/imagelane local --cache "$(CACHE)"
 
-test: lint unit contract integration e2e  ## everything that must pass: lint, unit, contract, integration, end to end
+test: lint unit coverage model contract mutants integration e2e chaos-quick  ## everything that must pass: lint, unit, coverage, model, contract, mutants, integration, end to end, faults
 
 unit: $(VENV)/installed-dev  ## the quick tests: decisions, no broker
 	$(BIN)/pytest tests/unit --numprocesses 2
+
+coverage: $(VENV)/installed-dev  ## every branch of the dispatcher's decisions has a test
+	$(BIN)/coverage run --branch --source=services/dispatcher/imagelane/dispatcher/core -m pytest tests/unit/dispatcher -m "not slow"
+	$(BIN)/coverage report --fail-under=100 --show-missing --skip-covered
+
+model: $(VENV)/installed-dev  ## the lane's promises in a model of Kafka and the batch API (EXAMPLES=50000 for a night)
+	$(BIN)/pytest tests/model --numprocesses 2 $(if $(EXAMPLES),--examples $(EXAMPLES))
+
+mutants: $(VENV)/installed-dev  ## every seeded bug is killed by the tests that it names
+	$(BIN)/pytest tests/mutants --numprocesses 2
+
+mutants-table: $(VENV)/installed-dev  ## writes docs/mutants.md from the patches
+	$(BIN)/python -m tests.mutants.table --write
 
 contract: $(VENV)/installed-dev  ## schemas, topic files, object stores, reference pages
 	$(BIN)/pytest tests/contract
 
 integration: $(VENV)/installed-dev  ## each service on a real Apache Kafka
-	$(BIN)/pytest tests/integration --timeout 300
+	$(BIN)/pytest tests/integration --numprocesses 3 --timeout 300  # they mostly wait
 
 e2e: $(VENV)/installed-dev  ## the whole road in real processes, with kills
-	$(BIN)/pytest tests/e2e --timeout 400
+	$(BIN)/pytest tests/e2e --numprocesses 2 --timeout 400
+
+chaos-quick: $(VENV)/installed-dev  ## the faults that matter most, in real processes: a few minutes
+	$(BIN)/pytest tests/chaos --timeout 400
+
+chaos: $(VENV)/installed-dev  ## every fault, and a table (FAULTS=F02,F03 SEEDS=3 SECONDS=60)
+	$(BIN)/python -m tests.chaos --faults "$(FAULTS)" --seeds $(or $(SEEDS),3) --seconds $(or $(SECONDS),60)
+
+chaos-throughput: $(VENV)/installed-dev  ## 20,000 images while services are killed, against the same without
+	$(BIN)/python -m tests.chaos.throughput
 
 lint: $(VENV)/installed-dev  ## ruff, mypy --strict, import-linter, codespell
 	$(BIN)/ruff format --check services tests

@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from hypothesis import settings as hypothesis_settings
 
 from imagelane.ops import topics
 from imagelane.ops.broker import EmbeddedBroker, broker_home
@@ -22,6 +23,10 @@ ARTIFACTS: Final = Path(__file__).parent.parent / "build" / "test-artifacts"
 STRICT_PARTITIONS: Final = 4
 BROKER_HEAP_MIB: Final = 768
 _numbers: Final = count()
+
+# The same examples everywhere, and no verdict about a shared machine's speed.
+hypothesis_settings.register_profile("imagelane", deadline=None, derandomize=True)
+hypothesis_settings.load_profile("imagelane")
 
 
 @pytest.fixture(scope="session")

@@ -79,9 +79,12 @@ def changed(value: Any, at: tuple[str | int, ...], *new: Any) -> Any:
     return copy
 
 
+ENTRANCES = {"urls", "list_url", "upload_sha256"}
+
+
 def left_to_the_reader(event: str, at: tuple[str | int, ...]) -> bool:
-    """A topic of one event does without its type; intake itself asks for `urls` or `list_url`."""
-    return at[-1] == "type" or (event == schemas.LIST_SUBMITTED and at[0] in {"urls", "list_url"})
+    """A topic of one event does without its type; intake itself asks for one of the entrances."""
+    return at[-1] == "type" or (event == schemas.LIST_SUBMITTED and at[0] in ENTRANCES)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.stem}")

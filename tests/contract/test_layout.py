@@ -75,7 +75,9 @@ def test_the_namespace_belongs_to_no_service() -> None:
 def test_a_service_has_one_package_of_its_own_name(service: Path) -> None:
     own = {path.parent.name for path in (service / "imagelane").glob("*/__init__.py")}
     assert own == (
-        {"contracts", "core", "platform"} if service.name == "shared" else {service.name}
+        {"contracts", "core", "platform", "tracking"}
+        if service.name == "shared"
+        else {service.name}
     )
 
 

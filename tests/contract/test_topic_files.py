@@ -15,10 +15,12 @@ from imagelane.contracts.topic_files import (
 )
 from imagelane.contracts.topics import EVENTS_OF, SPREAD, URLS, dead_letter_topic
 from imagelane.dispatcher.membership import INPUTS as DISPATCHER_INPUTS
+from imagelane.tracker.inputs import INPUTS as TRACKER_INPUTS
 
 SERVICES = Path(__file__).parents[2] / "services"
 FILES = read_topic_files(schemas_folder())
 NAMED_IN_CODE = {URLS, *EVENTS_OF}
+TRACKER = "tracker"
 CHANGELOG = "imagelane-batcher-lanes-changelog"
 DEAD_LETTERS = {name for name in FILES if name.startswith(dead_letter_topic(""))}
 
@@ -55,20 +57,32 @@ def test_producers_and_consumers_are_services_of_ours(topic: TopicFile) -> None:
 
 @each_topic
 def test_a_topic_is_partitioned_as_the_code_says(topic: TopicFile) -> None:
-    if topic.name in DEAD_LETTERS | {topics.TOPOLOGY}:
+    if topic.name in DEAD_LETTERS | {topics.TOPOLOGY, topics.KEYS}:
         assert topic.partitioning == "single"
     else:
         assert topic.partitioning == ("spread" if topic.name in SPREAD else "strict")
 
 
 def test_whoever_reads_events_of_others_has_where_to_put_the_unreadable_ones() -> None:
-    """A log of one's own that cannot be read is no dead letter: the service holds."""
+    """A log of one's own that cannot be read is no dead letter: the service holds.
+
+    The tracker only looks on: it writes down what it could not read, dead letters of others included.
+    """
+    workers = {
+        name: [one for one in topic.consumers if one != TRACKER] for name, topic in FILES.items()
+    }
     readers = {
-        dead_letter_topic(name): topic.consumers
-        for name, topic in FILES.items()
-        if topic.consumers and not topic.compacted
+        dead_letter_topic(name): consumers
+        for name, consumers in workers.items()
+        if consumers and not FILES[name].compacted
     }
     assert {name: FILES[name].producers for name in DEAD_LETTERS} == readers
+
+
+def test_the_tracker_reads_what_the_files_say() -> None:
+    assert {name for name, one in FILES.items() if TRACKER in one.consumers} == set(TRACKER_INPUTS)
+    assert len(set(TRACKER_INPUTS)) == len(TRACKER_INPUTS)
+    assert set(TRACKER_INPUTS) >= DEAD_LETTERS
 
 
 @each_topic

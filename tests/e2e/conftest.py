@@ -19,6 +19,12 @@ from imagelane.ops.local import LocalOptions, Standin
 from imagelane.ops.photos import make_tiny
 
 SLOW_SECONDS: Final = 0.2
+SWEPT: Final = {
+    "IMAGELANE_BATCHER__SWEEP_AFTER_SECONDS": "4",
+    "IMAGELANE_BATCHER__RESEND_AFTER_SECONDS": "4",
+    "IMAGELANE_INTAKE__SWEEP_CHECK_SECONDS": "0.2",
+    "IMAGELANE_INTAKE__TIDY_EVERY_SECONDS": "6",
+}
 NOTES: Final = pytest.StashKey[list[str]]()
 KEPT: Final = pytest.StashKey[set[Path]]()
 
@@ -49,6 +55,14 @@ async def shared(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
         }
         (folder / "failpoint").touch()  # as if it had worked already; a test takes it away
         async with started(options_at(folder, environment=environment)) as road:
+            yield road
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def swept(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
+    """A stack on which records are dropped on purpose, with everything that brings them back."""
+    for folder in _data_folder("swept", request.config):
+        async with started(options_at(folder, environment=SETTINGS | SWEPT)) as road:
             yield road
 
 
@@ -92,7 +106,8 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         funcargs: dict[str, Any] = getattr(item, "funcargs", {})
-        folders = [one for one in (funcargs.get("data"), _data_of(funcargs.get("shared"))) if one]
+        roads = [_data_of(funcargs.get(name)) for name in ("shared", "swept")]
+        folders = [one for one in (funcargs.get("data"), *roads) if one]
         item.config.stash.setdefault(KEPT, set()).update(folders)
         for folder in folders:
             report.sections.append(("data, logs and journal", str(folder)))

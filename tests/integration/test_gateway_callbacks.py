@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
-import sys
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +12,7 @@ import aiohttp
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 from standardwebhooks import Webhook
+from tests.integration.gateways import SECRET, gateway
 
 from imagelane.contracts import codec, topics
 from imagelane.core.partitioning import partition_of
@@ -26,56 +23,6 @@ from imagelane.standin.options import Options
 from imagelane.standin.running import Duration
 
 pytestmark = pytest.mark.kafka
-
-SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="
-
-
-@asynccontextmanager
-async def gateway(kafka: KafkaSettings, folder: Path) -> AsyncIterator[str]:
-    """The gateway's address, once it says that it is ready."""
-    secret = folder / "secret"
-    secret.write_text(SECRET)
-    destination = {
-        "directory": str(folder / "public"),
-        "public_base_url": "http://127.0.0.1/public",
-    }
-    settings = {
-        "IMAGELANE_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "IMAGELANE_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
-        "IMAGELANE_STORE__PRIVATE_DIRECTORY": str(folder / "private"),
-        "IMAGELANE_STORE__DESTINATIONS": json.dumps({"default": destination}),
-        "IMAGELANE_GATEWAY__PORT": "0",
-        "IMAGELANE_GATEWAY__KAFKA_SECONDS": "2",
-        "IMAGELANE_GATEWAY__WEBHOOK_SECRET_FILES": json.dumps([str(secret)]),
-        "IMAGELANE_LOG__FORM": "json",
-    }
-    with (folder / "gateway.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "imagelane.gateway"), env=settings, stderr=log
-        )
-    try:
-        yield await ready_url(process, folder / "gateway.log")
-        process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(15):
-            assert await process.wait() == 0, (folder / "gateway.log").read_text()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def ready_url(process: asyncio.subprocess.Process, log: Path) -> str:
-    for _ in range(1_500):
-        if (url := url_in(log)) is not None:
-            return url
-        assert process.returncode is None, "the gateway has ended"
-        await asyncio.sleep(0.01)
-    pytest.fail("the gateway is not ready")
-
-
-def url_in(log: Path) -> str | None:
-    lines = [one for one in log.read_text().splitlines() if '"gateway.ready"' in one]
-    return str(json.loads(lines[0])["url"]) if lines else None
 
 
 def signed(secret: str = SECRET, *, age: timedelta = timedelta(0)) -> tuple[bytes, dict[str, str]]:

@@ -42,6 +42,7 @@ from imagelane.contracts.events import (
 )
 from imagelane.contracts.image_sets import pack
 from imagelane.core.partitioning import partition_of, spread_partition
+from imagelane.core.recipes import list_key
 from imagelane.intake import app
 from imagelane.intake.settings import IntakeSettings, Settings
 from imagelane.platform.guarded_http import HttpGuardSettings
@@ -313,7 +314,7 @@ async def test_an_inline_list_is_accepted_requested_and_sealed_in_this_order(
     times = [one.timestamp_ms for one in topics.read("requested")]
     first, last = (one.timestamp_ms for one in topics.read("jobs"))
     assert first <= min(times) <= max(times) <= last
-    frozen = gzip.decompress((tmp_path / "private" / "lists" / sealed.job_id).read_bytes())
+    frozen = gzip.decompress((tmp_path / "private" / list_key("acme", sealed.job_id)).read_bytes())
     assert len(frozen.splitlines()) == 6
 
 
@@ -633,7 +634,7 @@ async def test_a_cancelled_list_is_sealed_with_its_full_number_of_images(
                 customer_id="acme", job_id=job_id, decided_by="ops", occurred_at=datetime.now(UTC)
             )
         )
-        mark = tmp_path / "private" / "lists" / f"{job_id}.cancelled"
+        mark = tmp_path / "private" / f"{list_key('acme', job_id)}.stopped"
         await until(mark.exists)
         await asyncio.sleep(1.0)
         topics.commit_all("downloader", "requested")

@@ -167,7 +167,9 @@ def settings_for(road: Road, **processor: Any) -> Settings:
         store=StoreSettings(
             private_directory=road.folder / "private", destinations={"default": destination}
         ),
-        processor=ProcessorSettings.model_validate({"children": 2, **processor}),
+        processor=ProcessorSettings.model_validate(
+            {"children": 2, "public_probe_seconds": 0, **processor}
+        ),
     )
 
 

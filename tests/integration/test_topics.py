@@ -19,7 +19,10 @@ def test_applying_twice_changes_nothing_and_says_nothing(kafka: KafkaSettings) -
 def test_a_wrong_number_of_partitions_is_told_and_left_alone(kafka: KafkaSettings) -> None:
     other = kafka.model_copy(update={"strict_partitions": 7})
     told = {str(difference) for difference in topics.apply(other, lambda _text: None)}
-    assert f"{kafka.topic('urls')}: has 4 partitions, the settings say 7" in told
+    assert (
+        f"{kafka.topic('urls')}: has 4 partitions, IMAGELANE_KAFKA__STRICT_PARTITIONS says 7"
+        in told
+    )
     assert topics.check(kafka) == []
 
 

@@ -32,7 +32,9 @@ class Member:
     def __init__(self, kafka: KafkaSettings, name: str) -> None:
         self.ownership = Ownership(SESSION_SECONDS)
         self.left: set[int] = set()
-        self.membership = Membership(kafka, self.ownership, self.left.update)
+        self.membership = Membership(
+            kafka, self.ownership, doubt=lambda: "", leaving=self.left.update
+        )
         self.log = CallLog(kafka, worker_name=name)
         self.log.open()
         self.membership.join()

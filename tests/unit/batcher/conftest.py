@@ -95,7 +95,13 @@ class Desk:
                 sent += self.tell(tick)
         return sent
 
-    def accepted(self, job: str = "a") -> list[e.Event]:
+    def at(self, seconds: float) -> datetime:
+        """So many seconds after the desk's clock began."""
+        return START + timedelta(seconds=seconds)
+
+    def accepted(
+        self, job: str = "a", *, handed_in: float | None = None, deadline: float | None = None
+    ) -> list[e.Event]:
         return self.tell(
             e.JobAccepted(
                 customer_id=self.customer_id,
@@ -103,6 +109,8 @@ class Desk:
                 recipe="default",
                 destination="default",
                 occurred_at=self.now.at,
+                handed_in_at=UNSET if handed_in is None else self.at(handed_in),
+                deadline=UNSET if deadline is None else self.at(deadline),
             )
         )
 
@@ -126,7 +134,14 @@ class Desk:
             self.lanes.fold(self.image(index, job, ok=ok), self.now)
         return self.decide()
 
-    def sealed(self, images: int, job: str = "a") -> list[e.Event]:
+    def sealed(
+        self,
+        images: int,
+        job: str = "a",
+        *,
+        handed_in: float | None = None,
+        deadline: float | None = None,
+    ) -> list[e.Event]:
         return self.tell(
             e.JobSealed(
                 customer_id=self.customer_id,
@@ -135,16 +150,31 @@ class Desk:
                 destination="default",
                 images=images,
                 occurred_at=self.now.at,
+                handed_in_at=UNSET if handed_in is None else self.at(handed_in),
+                deadline=UNSET if deadline is None else self.at(deadline),
             )
         )
 
-    def cancelled(self, job: str = "a") -> list[e.Event]:
+    def cancelled(self, job: str = "a", *, delete: bool = False) -> list[e.Event]:
+        kind = c.DeleteJob if delete else c.CancelJob
         return self.tell(
-            c.CancelJob(
+            kind(
                 customer_id=self.customer_id,
                 job_id=job_id(job),
                 decided_by="somebody",
                 occurred_at=self.now.at,
+            )
+        )
+
+    def customer_cancelled(
+        self, seconds: float | None = None, *, delete: bool = False
+    ) -> list[e.Event]:
+        kind = c.DeleteCustomer if delete else c.CancelCustomer
+        return self.tell(
+            kind(
+                customer_id=self.customer_id,
+                decided_by="somebody",
+                occurred_at=self.now.at if seconds is None else self.at(seconds),
             )
         )
 

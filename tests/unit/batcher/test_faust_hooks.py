@@ -13,7 +13,6 @@ from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.types.tuples import Message
 from mode import CrashingSupervisor
 
-from imagelane.batcher.app import CHANGELOG
 from imagelane.batcher.faust_app import TABLE, create_app
 from imagelane.batcher.settings import BatcherSettings, Settings
 from imagelane.contracts.topic_files import read_topic_files, schemas_folder
@@ -61,7 +60,7 @@ async def test_the_changelog_is_the_one_of_the_topic_file() -> None:
     table = app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=12)
     name = table.changelog_topic.get_topic_name()
     assert name.removeprefix("test-") in read_topic_files(schemas_folder())
-    assert name == "test-" + CHANGELOG
+    assert name == "test-imagelane-batcher-lanes-changelog"
 
 
 async def test_the_app_is_set_up_as_its_proofs_were() -> None:

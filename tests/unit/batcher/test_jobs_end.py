@@ -51,6 +51,25 @@ def test_nothing_that_comes_again_begins_it_again(desk: Desk) -> None:
     assert desk.table == table
 
 
+def test_whoever_seals_a_job_after_its_end_is_told_of_it_again(desk: Desk) -> None:
+    event = whole_job(desk)
+    desk.wait(1.0)
+    table = dict(desk.table)
+    assert desk.accepted() == []
+    assert finished(desk.sealed(100)) == event
+    assert desk.wait(100.0) == []
+    assert desk.table == table
+
+
+def test_an_end_that_is_not_durable_yet_is_not_told_again(desk: Desk) -> None:
+    desk.sealed(0)
+    for lane in desk.lanes:
+        for marker in lane.finished.values():
+            marker.state = "finished"
+    desk.wait(1.0)
+    assert desk.sealed(0) == []
+
+
 def test_only_a_marker_is_left_of_it(desk: Desk) -> None:
     whole_job(desk)
     assert sum(isinstance(parse_key(key), JobKey) for key in desk.table) == 1
@@ -103,8 +122,17 @@ def test_the_oldest_marker_goes_first(desk: Desk) -> None:
 
 def test_events_older_than_the_retention_begin_no_job(desk: Desk) -> None:
     old = desk.image(1)
+    old_seal = e.JobSealed(
+        customer_id="acme",
+        job_id=job_id("b"),
+        recipe="default",
+        destination="default",
+        images=1,
+        occurred_at=desk.now.at,
+    )
     desk.seconds += timedelta(days=15).total_seconds()
     assert desk.tell(old) == []
+    assert desk.tell(old_seal) == []
     assert list(desk.lanes) == []
 
 
@@ -125,5 +153,5 @@ def test_a_marker_that_was_told_counts_more_than_one_that_was_not(desk: Desk) ->
     parts = Parts(job_id("a"), [(b"one", untold), (key, decode_part(value))])
     marker = parts.finished()
     assert marker is not None
-    assert marker.told
+    assert marker.is_told
     assert marker.keys == [key]

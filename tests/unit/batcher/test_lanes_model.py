@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec import UNSET
 from pyroaring import BitMap
 from tests.unit.batcher.conftest import RULES, job_id
 
@@ -31,6 +32,7 @@ from imagelane.contracts.image_sets import pack_some, unpack
 IMAGES = 7
 JOBS = ("a", "b")
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+HANDED_IN = {"a": START - timedelta(seconds=2), "b": START - timedelta(seconds=1)}
 TOPICS = ("processed", "jobs", "completed", "commands", "ticks")
 SOME = st.sets(st.integers(0, IMAGES - 1))
 SMALL = RULES.__class__(
@@ -160,7 +162,7 @@ class LanesModel(RuleBasedStateMachine):
         self.finished: list[e.JobFinished] = []
         self.openings = 0
         self.dispatcher = ModelDispatcher(START)
-        self.cancelled: set[str] = set()
+        self.asked_seq = 0
         self.sealed: set[str] = set()
         self.heard: dict[str, set[int]] = {job: set() for job in JOBS}
         self.open()
@@ -220,16 +222,37 @@ class LanesModel(RuleBasedStateMachine):
                 destination="default",
                 images=IMAGES,
                 occurred_at=self.now.at,
+                handed_in_at=HANDED_IN[job],
             )
         )
 
-    @rule(job=st.sampled_from(JOBS))
-    def cancel(self, job: str) -> None:
-        self.cancelled.add(job)
-        self.inputs["commands"].append(
-            c.CancelJob(
-                customer_id="acme", job_id=job_id(job), decided_by="me", occurred_at=self.now.at
+    @rule(job=st.sampled_from(JOBS), seconds=st.sampled_from([1.0, 30.0, 10_000.0]))
+    def accept(self, job: str, seconds: float) -> None:
+        self.inputs["jobs"].append(
+            e.JobAccepted(
+                customer_id="acme",
+                job_id=job_id(job),
+                recipe="default",
+                destination="default",
+                occurred_at=self.now.at,
+                handed_in_at=HANDED_IN[job],
+                deadline=self.now.at + timedelta(seconds=seconds),
             )
+        )
+
+    @rule(job=st.sampled_from(JOBS), delete=st.booleans())
+    def cancel(self, job: str, delete: bool) -> None:
+        kind = c.DeleteJob if delete else c.CancelJob
+        self.inputs["commands"].append(
+            kind(customer_id="acme", job_id=job_id(job), decided_by="me", occurred_at=self.now.at)
+        )
+
+    @rule(job=st.sampled_from(JOBS), delete=st.booleans())
+    def cancel_customer(self, job: str, delete: bool) -> None:
+        """As it was when this job was handed in, whenever that is heard of."""
+        kind = c.DeleteCustomer if delete else c.CancelCustomer
+        self.inputs["commands"].append(
+            kind(customer_id="acme", decided_by="me", occurred_at=HANDED_IN[job])
         )
 
     # The batcher
@@ -242,6 +265,7 @@ class LanesModel(RuleBasedStateMachine):
                 self.lanes.fold(event, self.now)
                 self.places[topic] += 1
         decisions = self.lanes.decide(self.now)
+        self.check_that_nothing_cut_short_is_asked_for(decisions)
         self.flights.append(Flight(self.lanes, decisions, dict(self.places)))
 
     @rule(steps=st.integers(1, 6))
@@ -333,13 +357,21 @@ class LanesModel(RuleBasedStateMachine):
 
     # What has to hold
 
+    def check_that_nothing_cut_short_is_asked_for(self, decisions: Decisions) -> None:
+        """Only a request that was open before may still name images of such a job."""
+        cut = {job.job_id for lane in self.lanes for job in lane.jobs.values() if job.is_cut}
+        for event in decisions.events:
+            if isinstance(event, e.BatchRequested) and event.seq > self.asked_seq:
+                self.asked_seq = event.seq
+                assert not cut & {job.job_id for job in event.jobs}
+
     @invariant()
     def jobs_are_finished_in_one_way_only(self) -> None:
         for job in JOBS:
             told = {one for one in self.finished if one.job_id == job_id(job)}
             counts = {(one.images, one.delivered, one.failed, one.cancelled) for one in told}
             assert len(counts) <= 1
-            assert self.had_zombie or len({one.occurred_at for one in told}) <= 1
+            assert self.had_zombie or len(told) <= 1
 
     def teardown(self) -> None:
         """No more faults: everything comes to its end, with the sweep switched off."""
@@ -370,6 +402,7 @@ class LanesModel(RuleBasedStateMachine):
         assert told.delivered == len(outcomes["delivered"])
         assert told.failed == len(outcomes["failed"])
         assert told.cancelled == len(outcomes["cancelled"])
+        assert bool(told.cancelled) == (told.cut_short_by is not UNSET)
 
 
 LanesModel.TestCase.settings = settings(
@@ -402,7 +435,9 @@ def walk(seed: int, steps: int) -> None:
     actions: dict[Callable[[], None], int] = {
         lambda: model.images(luck.choice(JOBS), some(), some() & some()): 12,
         lambda: model.seal(luck.choice(JOBS)): 1,
-        lambda: model.cancel(luck.choice(JOBS)): int(seed % 4 == 0),
+        lambda: model.cancel(luck.choice(JOBS), delete=seed % 8 == 0): int(seed % 4 == 0),
+        lambda: model.cancel_customer(luck.choice(JOBS), delete=False): int(seed % 6 == 1),
+        lambda: model.accept(luck.choice(JOBS), luck.choice([30.0, 10_000.0])): int(seed % 4 == 1),
         lambda: model.fold_and_decide(luck.choices(TOPICS, k=3), luck.randint(1, 9)): 24,
         lambda: model.make_durable(luck.randint(1, 5)): 20,
         lambda: model.tick(luck.choice([0.5, 6.0, 25.0])): 4,

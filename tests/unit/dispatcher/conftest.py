@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from msgspec.structs import replace
 from pyroaring import BitMap
 
+from imagelane.contracts.commands import ReleaseLane
 from imagelane.contracts.events import BatchRequested, CallCompleted, ImagesSettled, LaneRecorded
 from imagelane.contracts.image_sets import pack, pack_some, unpack
 from imagelane.contracts.parts import CallPlan, ReadyImages, SettledImages
@@ -17,6 +18,7 @@ from imagelane.dispatcher.core import lane as lanes
 from imagelane.dispatcher.core.book import Book
 from imagelane.dispatcher.core.draft import Draft
 from imagelane.dispatcher.core.lane import State
+from imagelane.dispatcher.core.overdue import Patience
 from imagelane.dispatcher.core.plan import Terms, freeze, still_open
 from imagelane.dispatcher.core.policy import Capabilities, Moment, Policy
 from imagelane.dispatcher.core.polling import Bounds
@@ -32,6 +34,8 @@ TERMS: Final = Terms(
     "https://gateway.example/v1/callbacks/batch",
 )
 
+PATIENCE: Final = Patience(factor=5.0, floor_seconds=120.0)
+
 
 def policy(capabilities: Capabilities = "A", *, item_attempts: int = 1) -> Policy:
     return Policy(
@@ -42,6 +46,10 @@ def policy(capabilities: Capabilities = "A", *, item_attempts: int = 1) -> Polic
         drain_seconds=40.0,
         hold_seconds=60.0,
         item_attempts=item_attempts,
+        doubt_seconds=300.0,
+        consistent_reads=3,
+        patience=PATIENCE,
+        retention=timedelta(days=10),
     )
 
 
@@ -69,6 +77,19 @@ def settled(
 def planned(images: Iterable[int] = range(10), seq: int = 1, *, customer: str = ACME) -> CallPlan:
     request = replace(requested(seq, ready(images)), customer_id=customer)
     return freeze(request, still_open(request, lambda _job: BitMap()), TERMS, NOW)
+
+
+def release(
+    decision: Literal["retry", "treat_as_done", "treat_as_failed"], seq: int = 1
+) -> ReleaseLane:
+    return ReleaseLane(
+        customer_id=ACME,
+        seq=seq,
+        decision=decision,
+        decided_by="kim",
+        occurred_at=NOW,
+        note="looked it up",
+    )
 
 
 def completed(seq: int = 1) -> CallCompleted:

@@ -26,7 +26,7 @@ from imagelane.dispatcher.core.answers import (
     Unclear,
 )
 from imagelane.dispatcher.core.lane import State
-from imagelane.dispatcher.core.pursuit import Kind, Pursuit
+from imagelane.dispatcher.core.step import Kind, Pursuit
 from imagelane.dispatcher.errands import Errand, StepDone
 from imagelane.dispatcher.failpoints import Failpoints
 from imagelane.dispatcher.ownership import Ownership, boot_seconds

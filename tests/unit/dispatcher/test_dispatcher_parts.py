@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,22 +18,29 @@ from tests.unit.dispatcher.conftest import (
     planned,
     policy,
     ready,
+    release,
     requested,
     settled,
 )
 
 from imagelane.contracts.codec import UnreadableRecordError, encode, key_of
+from imagelane.contracts.commands import DeleteCustomer
 from imagelane.contracts.events import CallHinted
+from imagelane.contracts.topic_files import read_topic_files, schemas_folder
+from imagelane.contracts.topics import EVENTS_OF
 from imagelane.core.partitioning import partition_of
 from imagelane.dispatcher.core.book import Book
-from imagelane.dispatcher.core.pursuit import Kind, Pursuit
+from imagelane.dispatcher.core.holds import HOLDS, OTHER, kind_of
+from imagelane.dispatcher.core.lane import MAX_REASON_CHARS
+from imagelane.dispatcher.core.outcomes import JobOutcomes
+from imagelane.dispatcher.core.policy import Capabilities
+from imagelane.dispatcher.core.step import Kind, Pursuit
 from imagelane.dispatcher.errands import Errand, Restored, StepDone
+from imagelane.dispatcher.failpoints import OFF, Failpoints
 from imagelane.dispatcher.log import Write, log_key, proves_membership
-from imagelane.dispatcher.settings import BatchApiSettings, DispatcherSettings
-from imagelane.dispatcher.topology import mismatch
+from imagelane.dispatcher.settings import BatchApiSettings, DispatcherSettings, Settings
 from imagelane.dispatcher.turn import Holding, Rules, Turn, read
 from imagelane.platform.records import Record
-from imagelane.platform.settings import KafkaSettings
 
 PARTITIONS = 12
 HOME = partition_of(ACME.encode(), PARTITIONS)
@@ -77,25 +86,45 @@ class TestSettings:
             BatchApiSettings()
         assert BatchApiSettings(adapter="own").base_url == ""
 
+    def test_the_drain_is_no_shorter_than_a_request_may_take(self) -> None:
+        kafka = {"bootstrap_servers": "b:1"}
+        places = {"default": {"directory": "/results", "public_base_url": "http://images.example"}}
+        store = {"private_directory": "/private", "destinations": places}
+
+        def whole(level: Capabilities, start_seconds: float) -> Settings:
+            return Settings.model_validate(
+                {
+                    "kafka": kafka,
+                    "store": store,
+                    "dispatcher": DispatcherSettings(capabilities=level, drain_seconds=9),
+                    "batch_api": {"base_url": "http://api", "start_seconds": start_seconds},
+                }
+            )
+
+        whole("A", 30)
+        whole("D", 30)
+        whole("B", 9)
+        for level in ("B", "C"):
+            with pytest.raises(ValidationError, match="DRAIN_SECONDS must not be less"):
+                whole(level, 9.1)
+
+    def test_jobs_are_remembered_for_longer_than_any_topic_can_bring_them_back(self) -> None:
+        """`commands` and `finished` bring back no images; a segment's time begins when it is full."""
+        segment_days, margin_days = 7, 7
+        kept = {
+            name: int(topic.config["retention.ms"]) / 86_400_000
+            for name, topic in read_topic_files(schemas_folder()).items()
+            if name in EVENTS_OF and "retention.ms" in topic.config
+        }
+        assert kept["jobs"] == max(kept.values())
+        retention = DispatcherSettings(capabilities="A").retention_days
+        assert retention >= kept["jobs"] + segment_days + margin_days
+
     def test_there_is_one_token(self, tmp_path: Path) -> None:
         file = tmp_path / "token"
         file.touch()
         with pytest.raises(ValidationError, match="exclude each other"):
             BatchApiSettings(base_url="http://api", token=SecretStr("x"), token_file=file)
-
-
-class TestTopology:
-    kafka = KafkaSettings(bootstrap_servers="b:1", topic_prefix="x-", strict_partitions=12)
-    right = dict.fromkeys(("x-batches", "x-callbacks", "x-calls", "x-completed"), 12)
-
-    def test_the_right_counts_are_no_reason_to_hold(self) -> None:
-        assert mismatch(self.kafka, {**self.right, "x-requested": 48}) == ""
-
-    @pytest.mark.parametrize("topic", ["x-batches", "x-callbacks", "x-calls", "x-completed"])
-    def test_another_count_or_a_missing_topic_is_named(self, topic: str) -> None:
-        assert f"{topic} has 16 partitions" in mismatch(self.kafka, {**self.right, topic: 16})
-        missing = {name: count for name, count in self.right.items() if name != topic}
-        assert f"{topic} has 0 partitions" in mismatch(self.kafka, missing)
 
 
 class TestInput:
@@ -139,6 +168,33 @@ class TestTurn:
             f"lane|{ACME}".encode(),
         ]
         assert {write.partition for write in turn.writes()} == turn.written == {3}
+
+    def test_what_is_not_its_business_is_passed_over(self) -> None:
+        turn = Turn({3: Holding(1, restored=True)}, RULES)
+        turn.take(3, DeleteCustomer(customer_id=ACME, decided_by="kim", occurred_at=NOW))
+        assert turn.drafts == {}
+
+    def test_a_release_is_a_decision_like_any_other(self) -> None:
+        turn = Turn({3: Holding(1, restored=True)}, RULES)
+        turn.take(3, release("retry"))
+        (released,) = turn.drafts[3].released
+        assert "not held" in released.refusal
+        assert turn.writes() == []
+
+    def test_old_jobs_leave_the_log_by_a_tombstone(self) -> None:
+        old = datetime.now(UTC) - RULES.policy.retention - timedelta(seconds=1)
+        book, young = Book(), Book()
+        book.remember((ACME, JOB), JobOutcomes(), old)
+        young.remember((ACME, JOB), JobOutcomes(), old + timedelta(minutes=1))
+        turn = Turn(
+            {3: Holding(1, book, restored=True), 4: Holding(1, book), 5: Holding(1, young, True)},
+            RULES,
+        )
+        turn.expire()
+        (write,) = turn.writes()
+        assert (write.topic, write.partition) == ("calls", 3)
+        assert (write.key, write.value) == (f"job|{ACME}|{JOB}".encode(), None)
+        assert turn.written == {3}
 
     def test_input_before_its_log_was_read_is_a_bug(self) -> None:
         with pytest.raises(RuntimeError, match="before its log was read"):
@@ -200,6 +256,45 @@ class TestLog:
     )
     def test_only_a_member_of_a_generation_may_write(self, metadata: bytes, proof: bool) -> None:
         assert proves_membership(metadata) is proof
+
+
+class TestHolds:
+    @pytest.mark.parametrize("name", HOLDS)
+    def test_a_reason_is_whole_and_tells_its_kind(self, name: str) -> None:
+        reason = HOLDS[name].reason("x" * 9_000)
+        assert len(reason) < MAX_REASON_CHARS
+        assert "{" not in reason
+        assert reason.endswith(HOLDS[name].remedy)
+        assert kind_of(reason) == name
+
+    def test_a_reason_of_another_version_is_of_no_known_kind(self) -> None:
+        assert kind_of("just so") == OTHER
+
+
+class TestFailpoints:
+    def test_only_the_armed_point_does_something_and_only_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sent: list[int] = []
+        monkeypatch.setattr("os.kill", lambda _pid, number: sent.append(number))
+        marker = tmp_path / "reached"
+        own = DispatcherSettings(
+            capabilities="A",
+            allow_failpoints=True,
+            failpoint="before_gate",
+            failpoint_action="stop",
+            failpoint_marker=marker,
+        )
+        points = Failpoints.of(own)
+        points.reach("behind_gate")
+        points.reach(None)
+        assert not marker.exists()
+        points.reach("before_gate")
+        points.reach("before_gate")
+        assert marker.exists()
+        Failpoints("after_plan").reach("after_plan")
+        OFF.reach("after_plan")
+        assert sent == [signal.SIGSTOP, signal.SIGKILL]
 
 
 def test_the_plan_of_the_tests_is_one() -> None:

@@ -38,6 +38,8 @@ from imagelane.dispatcher.core.answers import (
 from imagelane.dispatcher.http_batch_api import HttpBatchApi
 from imagelane.dispatcher.settings import BatchApiSettings
 
+pytestmark = pytest.mark.slow
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ACTIVE = Call("b-1", CallStatus.ACTIVE, "v1-ours")

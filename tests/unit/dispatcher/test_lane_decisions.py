@@ -37,7 +37,7 @@ from imagelane.dispatcher.core.lane import hold
 from imagelane.dispatcher.core.outcomes import JobOutcomes
 from imagelane.dispatcher.core.plan import Terms, UnplannableError
 from imagelane.dispatcher.core.policy import Policy
-from imagelane.dispatcher.core.pursuit import Answer, Kind, Pursuit
+from imagelane.dispatcher.core.step import Answer, Kind, Pursuit
 from imagelane.dispatcher.core.telling import MAX_RECORD_BYTES, in_records
 
 
@@ -250,7 +250,7 @@ class TestEnd:
         one = Lane().running(ready([1, 2]))
         made = one.done(Found(Call("b-1", CallStatus.PARTIAL, failed_urls=frozenset({"x"}))))
         assert made.lane(ACME).state == "held"
-        assert "names none of our images" in str(made.lane(ACME).hold_reason)
+        assert "names no image of ours" in str(made.lane(ACME).hold_reason)
         assert made.told == []
         assert one.book.pursuits[ACME] == Pursuit(Kind.LOOK, 60.0)
         answer = one.ended(CallStatus.PARTIAL, url(1))  # the API has made up its mind

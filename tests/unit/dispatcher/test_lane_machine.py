@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import product
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from msgspec import UNSET
-from tests.unit.dispatcher.conftest import LATER, NOW, completed, lane, planned
+from msgspec.structs import replace
+from tests.unit.dispatcher.conftest import LATER, NOW, completed, lane, planned, release
 
 from imagelane.contracts.events import LaneRecorded
+from imagelane.contracts.parts import LaneDecision
 from imagelane.dispatcher.core import lane as lanes
-from imagelane.dispatcher.core.lane import TRANSITIONS, IllegalMoveError, Move, State
+from imagelane.dispatcher.core.lane import MEANINGS, TRANSITIONS, IllegalMoveError, Move, State
 
+RETRY = LaneDecision(decision="retry", decided_by="kim", decided_at=NOW)
 MOVES: dict[Move, Callable[[LaneRecorded], LaneRecorded]] = {
     Move.PLAN: lambda one: lanes.plan(one, planned(seq=one.last_seq + 1), LATER),
     Move.ATTEMPT: lambda one: lanes.attempt(one, LATER, in_doubt=False),
     Move.DEFER: lambda one: lanes.defer(one, LATER),
     Move.ACCEPT: lambda one: lanes.accept(one, "b-2", LATER),
+    Move.OVERDUE: lambda one: lanes.overdue(one, LATER),
     Move.RESOLVE: lambda one: lanes.resolve(one, completed(), LATER),
     Move.REFUSE: lambda one: lanes.refuse(one, completed(), LATER),
     Move.HOLD: lambda one: lanes.hold(one, "why", LATER),
+    Move.RELEASE: lambda one: lanes.release(one, RETRY, LATER),
 }
 STATES: tuple[State, ...] = get_args(State)
 
@@ -37,6 +43,10 @@ def test_a_move_leads_where_the_table_says_or_raises(state: State, move: Move) -
         with pytest.raises(IllegalMoveError, match=f"{move} of a lane that is {state}"):
             MOVES[move](before)
     assert before == lane(state)  # nothing is changed in place
+
+
+def test_every_move_has_a_meaning() -> None:
+    assert set(MEANINGS) == set(Move) == {move for _, move in TRANSITIONS}
 
 
 def test_every_state_can_be_left_and_reached() -> None:
@@ -86,7 +96,40 @@ def test_a_call_seen_again_after_a_hold_keeps_its_age() -> None:
     held = lanes.hold(lane("active"), "x" * 3_000, NOW)
     assert len(str(held.hold_reason)) == 2_000
     again = lanes.accept(held, "b-1", LATER)
-    assert (again.active_since, again.hold_reason) == (NOW, UNSET)
+    assert (again.active_since, again.hold_reason, again.held_since) == (NOW, UNSET, UNSET)
+
+
+def test_a_hold_is_as_old_as_its_first_reason() -> None:
+    once = lanes.hold(lane("active"), "why", NOW)
+    twice = lanes.hold(once, "another", LATER)
+    assert (twice.held_since, twice.hold_reason) == (NOW, "another")
+
+
+def test_a_released_lane_keeps_its_doubts_and_says_who_has_decided() -> None:
+    held = lanes.hold(lane("active"), "why", NOW, in_doubt=True)
+    released = lanes.release(held, RETRY, LATER)
+    assert released.ambiguous
+    assert (released.call_id, released.decision) == ("b-1", RETRY)
+    sent = lanes.attempt(released, LATER, in_doubt=True)
+    assert (sent.call_id, sent.active_since, sent.decision) == (UNSET, UNSET, RETRY)
+
+
+@pytest.mark.parametrize(
+    ("one", "changes", "words"),
+    [
+        (lane("held"), {}, ""),
+        (lane("idle"), {}, "the lane is not held: it is idle, and its last call is 0"),
+        (lane("active"), {}, "the lane is not held: it is active, and its last call is 1"),
+        (lane("held"), {"seq": 2}, "the call that is held is 1"),
+        (lane("held"), {"occurred_at": NOW - timedelta(microseconds=1)}, "before the lane came"),
+    ],
+)
+def test_a_command_fits_only_the_hold_that_it_is_about(
+    one: LaneRecorded, changes: dict[str, Any], words: str
+) -> None:
+    refusal = lanes.release_refusal(one, replace(release("retry"), **changes))
+    assert words in refusal
+    assert bool(words) is bool(refusal)
 
 
 def test_an_idle_lane_has_no_plan() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -35,7 +36,9 @@ from imagelane.dispatcher.core.draft import Draft
 from imagelane.dispatcher.core.lane import is_busy, plan_of
 from imagelane.dispatcher.core.outcomes import JobOutcomes
 from imagelane.dispatcher.core.plan import body_of, urls_of
-from imagelane.dispatcher.core.pursuit import Answer, Kind, Pursuit
+from imagelane.dispatcher.core.step import Answer, Kind, Pursuit
+
+pytestmark = pytest.mark.slow
 
 IMAGES = range(6)
 URLS = {url(index, job): (job, index) for job in (JOB, OTHER_JOB) for index in IMAGES}

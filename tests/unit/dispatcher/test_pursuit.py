@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import get_args
 
 import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
-from tests.unit.dispatcher.conftest import NOW, lane, moment, planned, policy
+from tests.unit.dispatcher.conftest import LATER, NOW, lane, moment, planned
 
 from imagelane.contracts.events import LaneRecorded
+from imagelane.contracts.parts import LaneDecision
 from imagelane.dispatcher.core import lane as lanes
 from imagelane.dispatcher.core.answers import (
     Accepted,
@@ -25,16 +27,8 @@ from imagelane.dispatcher.core.answers import (
     Unsent,
 )
 from imagelane.dispatcher.core.policy import Capabilities
-from imagelane.dispatcher.core.pursuit import (
-    LOOKS_BEFORE_VANISHED,
-    Answer,
-    Kind,
-    Pursuit,
-    Verdict,
-    advance,
-    begin,
-    may_be_hastened,
-)
+from imagelane.dispatcher.core.pursuit import advance, begin, may_be_hastened
+from imagelane.dispatcher.core.step import Answer, Kind, Pursuit, Verdict
 
 LEVELS: tuple[Capabilities, ...] = get_args(Capabilities)
 SEARCHING: tuple[Capabilities, ...] = ("A", "B", "C")
@@ -101,7 +95,8 @@ class TestSending:
         verdict = after(lane("submitting"), Pursuit(Kind.SEND), DENIED)
         assert (state(verdict), step(verdict)) == ("held", (Kind.ATTEMPT, 60.0))
         assert verdict.lane is not None
-        assert verdict.lane.hold_reason == "the API answered 401"
+        assert "the API answered 401" in str(verdict.lane.hold_reason)
+        assert "mending credentials" in str(verdict.lane.hold_reason)
 
     @pytest.mark.parametrize(("capabilities", "wait"), [("A", 0.0), ("B", 40.0), ("C", 40.0)])
     def test_an_ambiguous_answer_is_searched_for(
@@ -132,9 +127,34 @@ class TestConflict:
         watching = after(lane("planned"), searching, NotFound()).pursuit
         assert watching == Pursuit(Kind.WATCH, 0.2, failures=1, foreign="b-9")
         still = after(lane("planned"), watching, Found(THEIRS)).pursuit
-        assert still == Pursuit(Kind.WATCH, 0.4, failures=2, foreign="b-9")
+        assert still == Pursuit(Kind.WATCH, 0.2, searches=1, foreign="b-9")
+        again = after(lane("planned"), still, Found(THEIRS)).pursuit
+        assert again == Pursuit(Kind.WATCH, 0.4, searches=2, foreign="b-9")
         for gone in (NotFound(), Found(Call("b-9", CallStatus.FAILED))):
-            assert step(after(lane("planned"), still, gone)) == (Kind.ATTEMPT, 0.0)
+            assert step(after(lane("planned"), again, gone)) == (Kind.ATTEMPT, 0.0)
+
+    @pytest.mark.parametrize("gone", [NotFound(), Found(Call("b-9", CallStatus.FAILED))])
+    def test_a_foreign_call_that_never_ran_does_not_make_us_hurry(self, gone: Answer) -> None:
+        """An API that says 409 and shows no running call is not asked a hundred times a second."""
+        watching = Pursuit(Kind.WATCH, failures=4, foreign="b-9")
+        verdict = after(lane("planned"), watching, gone)
+        assert verdict.pursuit == Pursuit(Kind.ATTEMPT, 4.0, failures=4)
+
+    @pytest.mark.parametrize(("capabilities", "wait"), [("A", 0.0), ("B", 40.0), ("C", 40.0)])
+    def test_in_doubt_our_call_is_searched_for_once_more_when_the_foreign_one_has_ended(
+        self, capabilities: Capabilities, wait: float
+    ) -> None:
+        in_doubt = lane("submitting", ambiguous=True)
+        watching = Pursuit(Kind.WATCH, searches=3, foreign="b-9")
+        verdict = after(in_doubt, watching, NotFound(), capabilities)
+        assert verdict.pursuit == Pursuit(Kind.FIND, wait, in_doubt=True)
+
+    def test_at_level_d_a_busy_customer_in_doubt_asks_a_person(self) -> None:
+        in_doubt = lane("submitting", ambiguous=True)
+        verdict = after(in_doubt, Pursuit(Kind.SEND), Busy(THEIRS), "D")
+        assert (state(verdict), verdict.pursuit) == ("held", None)
+        assert verdict.lane is not None
+        assert "b-9" in str(verdict.lane.hold_reason)
 
     def test_a_foreign_call_that_shows_our_reference_is_ours(self) -> None:
         verdict = after(lane("planned"), Pursuit(Kind.WATCH, foreign="b-1"), Found(OURS))
@@ -173,13 +193,33 @@ class TestSearching:
         assert following.lane.ambiguous
 
     @pytest.mark.parametrize("capabilities", ["B", "C"])
-    def test_elsewhere_the_api_is_searched_twice(self, capabilities: Capabilities) -> None:
-        first = Pursuit(Kind.FIND, 40.0, in_doubt=True)
-        verdict = after(lane("submitting"), first, NotFound(), capabilities)
-        assert step(verdict) == (Kind.FIND, 5.0)
-        assert verdict.pursuit is not None
-        again = after(lane("submitting"), verdict.pursuit, NotFound(), capabilities)
-        assert step(again)[0] is Kind.ATTEMPT
+    def test_elsewhere_the_api_must_miss_it_again_and_again(
+        self, capabilities: Capabilities
+    ) -> None:
+        """Its list flaps: only so many misses in a row count."""
+        pursuit = Pursuit(Kind.FIND, 40.0, in_doubt=True)
+        for answer in (NotFound(), NotFound(), UNCLEAR, NotFound(), NotFound()):
+            verdict = after(lane("submitting"), pursuit, answer, capabilities)
+            assert verdict.pursuit is not None
+            pursuit = verdict.pursuit
+            assert pursuit.kind is Kind.FIND
+        assert pursuit.after_seconds == 5.0
+        last = after(lane("submitting"), pursuit, NotFound(), capabilities)
+        assert last.pursuit == Pursuit(Kind.ATTEMPT, 0.5, failures=1, searches=3, in_doubt=True)
+
+    @pytest.mark.parametrize("capabilities", ["B", "C"])
+    def test_a_call_that_stays_in_doubt_for_long_is_held(self, capabilities: Capabilities) -> None:
+        old = replace(lane("submitting"), first_attempt_at=LATER - timedelta(seconds=301))
+        verdict = after(old, Pursuit(Kind.FIND, in_doubt=True), UNCLEAR, capabilities)
+        assert (state(verdict), step(verdict)) == ("held", (Kind.FIND, 60.0))
+        assert verdict.lane is not None
+        assert verdict.lane.ambiguous
+
+    @pytest.mark.parametrize("capabilities", SEARCHING)
+    def test_so_is_one_that_no_attempt_gets_clear(self, capabilities: Capabilities) -> None:
+        old = replace(lane("submitting"), first_attempt_at=LATER - timedelta(seconds=301))
+        verdict = after(old, Pursuit(Kind.SEND), UNCLEAR, capabilities)
+        assert (state(verdict), step(verdict)) == ("held", (Kind.FIND, 60.0))
 
     @pytest.mark.parametrize(("capabilities", "kind"), [("A", Kind.ATTEMPT), ("B", Kind.FIND)])
     def test_only_a_key_makes_an_unclear_search_dispensable(
@@ -221,7 +261,7 @@ class TestLooking:
 
     def test_a_call_that_is_missed_again_and_again_has_vanished(self) -> None:
         one, pursuit = lane("active"), Pursuit(Kind.LOOK)
-        for _ in range(LOOKS_BEFORE_VANISHED - 1):
+        for _ in range(2):
             verdict = after(one, pursuit, NotFound())
             assert (state(verdict), step(verdict)) == (None, (Kind.LOOK, 3.0))
             pursuit = verdict.pursuit or pursuit
@@ -237,6 +277,19 @@ class TestLooking:
     def test_a_held_call_that_is_seen_running_is_active_again(self) -> None:
         verdict = after(lane("held", call=True), Pursuit(Kind.LOOK), Found(OURS))
         assert (state(verdict), step(verdict)) == ("active", (Kind.LOOK, 0.2))
+
+    @pytest.mark.parametrize("answer", [Found(OURS), UNCLEAR, Later()])
+    def test_a_call_that_takes_far_too_long_is_told_of_once(self, answer: Answer) -> None:
+        old = replace(lane("active"), active_since=LATER - timedelta(seconds=601))
+        verdict = after(old, Pursuit(Kind.LOOK), answer)
+        assert (state(verdict), step(verdict)[0]) == ("active", Kind.LOOK)
+        assert verdict.lane is not None
+        assert verdict.lane.overdue_since == LATER
+        assert after(verdict.lane, Pursuit(Kind.LOOK), answer).lane is None
+
+    def test_a_held_call_is_not_overdue_besides(self) -> None:
+        old = replace(lane("held", call=True), active_since=LATER - timedelta(seconds=601))
+        assert after(old, Pursuit(Kind.LOOK), UNCLEAR).lane is None
 
     def test_a_denied_look_holds(self) -> None:
         verdict = after(lane("active"), Pursuit(Kind.LOOK), DENIED)
@@ -273,14 +326,91 @@ class TestBeginning:
         assert begin(in_doubt, moment("D")) == Verdict()
 
 
+class TestReleased:
+    """What follows when a person has said `retry`."""
+
+    @staticmethod
+    def released(one: LaneRecorded) -> LaneRecorded:
+        decision = LaneDecision(decision="retry", decided_by="kim", decided_at=NOW)
+        return lanes.release(one, decision, NOW)
+
+    @pytest.mark.parametrize("capabilities", LEVELS)
+    def test_what_was_never_in_doubt_is_sent_at_once(self, capabilities: Capabilities) -> None:
+        one = self.released(lane("held"))
+        assert begin(one, moment(capabilities)).pursuit == Pursuit(Kind.ATTEMPT)
+
+    @pytest.mark.parametrize(
+        ("capabilities", "pursuit"),
+        [
+            ("A", Pursuit(Kind.FIND, in_doubt=True)),
+            ("B", Pursuit(Kind.FIND, 40.0, in_doubt=True)),
+            ("C", Pursuit(Kind.FIND, 40.0, in_doubt=True)),
+            ("D", Pursuit(Kind.ATTEMPT)),
+        ],
+    )
+    def test_in_doubt_it_is_searched_for_before_where_that_can_be(
+        self, capabilities: Capabilities, pursuit: Pursuit
+    ) -> None:
+        one = self.released(lane("held", ambiguous=True))
+        assert begin(one, moment(capabilities)).pursuit == pursuit
+        vanished = self.released(lane("held", ambiguous=True, call=True))
+        assert begin(vanished, moment(capabilities)).pursuit == Pursuit(Kind.LOOK)
+        missed = after(vanished, Pursuit(Kind.LOOK), NotFound(), capabilities)
+        assert missed == Verdict(pursuit)
+
+    def test_a_call_that_has_come_back_is_adopted(self) -> None:
+        one = self.released(lane("held", call=True))
+        for call, wait in ((OURS, 0.2), (ENDED, 0.0)):
+            verdict = after(one, Pursuit(Kind.LOOK), Found(call))
+            assert (state(verdict), step(verdict)) == ("active", (Kind.LOOK, wait))
+
+    @pytest.mark.parametrize("answer", [DENIED, Refused("bad"), UNCLEAR])
+    def test_at_level_d_another_doubt_asks_again(self, answer: Answer) -> None:
+        sent = lanes.attempt(self.released(lane("held", ambiguous=True)), NOW, in_doubt=False)
+        verdict = after(sent, Pursuit(Kind.SEND), answer, "D")
+        assert (state(verdict), verdict.pursuit) == ("held", None)
+        assert verdict.lane is not None
+        assert "Nothing is sent until a person decides" in str(verdict.lane.hold_reason)
+
+
 def test_hints_never_cut_a_wait_for_late_requests_short() -> None:
     hastened = {
         (kind, level)
         for kind in Kind
         for level in LEVELS
-        if may_be_hastened(Pursuit(kind), policy(level))
+        if may_be_hastened(lane("submitting"), Pursuit(kind), moment(level))
     }
     assert hastened == {(Kind.LOOK, level) for level in LEVELS} | {(Kind.FIND, "A")}
+
+
+class TestKeysThatMayBeForgotten:
+    """Level A keeps a key for a day. After half of it a call in doubt is treated as at level B."""
+
+    OLD = replace(lane("submitting", ambiguous=True), first_attempt_at=LATER - timedelta(hours=12))
+
+    def test_late_requests_are_waited_out(self) -> None:
+        verdict = after(self.OLD, Pursuit(Kind.SEND), UNCLEAR)
+        assert verdict.lane is None or verdict.lane.state == "held"
+        assert verdict.pursuit is not None
+        assert (verdict.pursuit.kind, verdict.pursuit.after_seconds >= 40.0) == (Kind.FIND, True)
+
+    def test_no_attempt_begins_without_a_search_that_was_repeated(self) -> None:
+        for searches in (0, 1, 2):
+            verdict = after(self.OLD, Pursuit(Kind.ATTEMPT, searches=searches), None)
+            assert (state(verdict), step(verdict)) == (None, (Kind.FIND, 40.0))
+        verdict = after(self.OLD, Pursuit(Kind.ATTEMPT, searches=3), None)
+        assert (state(verdict), step(verdict)) == ("submitting", (Kind.SEND, 0.0))
+
+    def test_an_unclear_search_is_no_reason_to_send(self) -> None:
+        verdict = after(self.OLD, Pursuit(Kind.FIND, in_doubt=True), UNCLEAR)
+        assert verdict.pursuit is not None
+        assert verdict.pursuit.kind is Kind.FIND
+
+    def test_one_miss_is_not_enough(self) -> None:
+        assert step(after(self.OLD, Pursuit(Kind.FIND), NotFound())) == (Kind.FIND, 5.0)
+
+    def test_no_hint_cuts_the_wait_short(self) -> None:
+        assert not may_be_hastened(self.OLD, Pursuit(Kind.FIND, 40.0), moment("A"))
 
 
 def test_the_age_of_a_call_that_was_never_seen_is_nothing() -> None:

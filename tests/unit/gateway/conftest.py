@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
 import aiohttp
+import msgspec
 import pytest
-from aiohttp import web
+from msgspec import UNSET
 from standardwebhooks import Webhook
+from tests.unit.gateway import described
+from tests.unit.gateway.tracked import TrackedJobs
 
-from imagelane.contracts.events import CallHinted
-from imagelane.gateway.app import listening, routes
+from imagelane.contracts.codec import Headers
+from imagelane.contracts.events import Event, ListSubmitted
+from imagelane.contracts.keys import KeyRecorded, Scope
+from imagelane.core.admission import AdmissionPolicy
+from imagelane.core.api_keys import KeyRing, sha256_of, token_of
+from imagelane.gateway.access import Access
+from imagelane.gateway.app import Parts, application, listening
+from imagelane.gateway.core.recent import Recent
+from imagelane.gateway.deciding import Deciding
+from imagelane.gateway.deliveries import Deliveries
 from imagelane.gateway.health import Health
+from imagelane.gateway.limits import Limits
+from imagelane.gateway.looking import Looking
+from imagelane.gateway.openapi import OpenApi
 from imagelane.gateway.public_files import PublicFiles, PublicFolder
-from imagelane.gateway.receiver import MAX_BODY_BYTES, WebhookReceiver
+from imagelane.gateway.receiver import WebhookReceiver
+from imagelane.gateway.repeats import Repeats
+from imagelane.gateway.results import Results
 from imagelane.gateway.settings import GatewaySettings
+from imagelane.gateway.status import Status, TrackedStatus
+from imagelane.gateway.streams import Streams
+from imagelane.gateway.submitting import Submissions
+from imagelane.platform.directory_store import DirectoryStore
 from imagelane.platform.producer import DeliveryError
+from imagelane.tracking.database import DatabaseError, DatabaseSettings
+from imagelane.tracking.queries import Queries
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="
 OLD_SECRET = "whsec_b2xkb2xkb2xkb2xkb2xkb2xk"
+DEPLOYMENT_SECRET = "a secret of the deployment"
 
 
 @dataclass
@@ -32,9 +59,23 @@ class FakeKafka:
     mood: str = "takes"
     reachable: bool = True
     asked: int = 0
-    sent: list[CallHinted] = field(default_factory=list)
+    sent: list[Any] = field(default_factory=list)
+    headers: list[Headers] = field(default_factory=list)
 
-    def send(self, event: CallHinted) -> asyncio.Future[None]:
+    def send(self, event: Event) -> asyncio.Future[None]:
+        return self._answered(event)
+
+    def send_bytes(
+        self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> asyncio.Future[None]:
+        assert topic == "urls"
+        assert value is not None
+        submitted = msgspec.json.decode(value, type=ListSubmitted)
+        assert key == submitted.customer_id.encode()
+        self.headers.append(headers)
+        return self._answered(submitted)
+
+    def _answered(self, event: Event | ListSubmitted) -> asyncio.Future[None]:
         if self.mood == "broken":
             raise DeliveryError("fatal")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -53,16 +94,108 @@ class FakeKafka:
 
 
 @dataclass
+class Keys:
+    """A ring that a test fills; `token` makes a key that opens something."""
+
+    complete: bool = True
+    ring: KeyRing = field(default_factory=KeyRing)
+    made: int = 0
+
+    def token(
+        self,
+        customer_id: str | None,
+        *scopes: Scope,
+        expires_in: timedelta | None = None,
+        revoked: bool = False,
+    ) -> str:
+        self.made += 1
+        key_id, token = token_of(self.made.to_bytes(39, "little"))
+        now = datetime.now(UTC)
+        self.ring.fold(
+            KeyRecorded(
+                key_id=key_id,
+                secret_sha256=sha256_of(token),
+                scopes=list(scopes),
+                name=f"test {self.made}",
+                occurred_at=now,
+                customer_id=UNSET if customer_id is None else customer_id,
+                expires_at=UNSET if expires_in is None else now + expires_in,
+                revoked_at=now if revoked else UNSET,
+            )
+        )
+        return token
+
+
+@dataclass
+class Tracker:
+    """The tracker's database, which a test may take away."""
+
+    jobs: TrackedJobs = field(default_factory=TrackedJobs)
+    is_there: bool = True
+
+    async def queries(self) -> Queries:
+        if not self.is_there:
+            raise DatabaseError("there is no database")
+        return cast("Queries", self.jobs)
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
 class Gateway:
     """A running gateway and a client that speaks to it."""
 
     url: str
     session: aiohttp.ClientSession
     kafka: FakeKafka
+    keys: Keys
+    tracker: Tracker
     root: Path
+    private: Path
+    parts: Parts
     failed: asyncio.Future[None]
+    token: str = ""
+
+    async def ask(self, method: str, path: str, *, token: str | None = None, **more: Any) -> Answer:
+        """Asks with the key of `acme`, or with another one; with none where it is empty."""
+        token = self.token if token is None else token
+        headers = dict(more.pop("headers", {}))
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        async with self.session.request(
+            method, f"{self.url}{path}", headers=headers, **more
+        ) as answer:
+            body = await answer.read()
+            described.check(method, path, answer.status, answer.headers, body)
+            return Answer(answer.status, answer.headers, body)
+
+    @property
+    def uploads(self) -> list[Path]:
+        """What lies in the private store."""
+        return [path for path in self.private.rglob("*") if path.is_file()]
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Returns as soon as the condition holds; fails after ten seconds."""
+    for _ in range(1_000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("it did not come to pass")
+
+
+openapi = cache(OpenApi)  # reading it takes longer than most tests
 Start = Callable[..., AbstractAsyncContextManager[Gateway]]
 
 
@@ -70,18 +203,62 @@ Start = Callable[..., AbstractAsyncContextManager[Gateway]]
 def start(tmp_path: Path) -> Start:
     @asynccontextmanager
     async def started(
-        *, secrets: tuple[str, ...] = (SECRET, OLD_SECRET), prefix: str = ""
+        *,
+        secrets: tuple[str, ...] = (SECRET, OLD_SECRET),
+        prefix: str = "",
+        database: DatabaseSettings | None = None,
+        **changed: Any,
     ) -> AsyncIterator[Gateway]:
-        settings = GatewaySettings(port=0, body_seconds=0.3, kafka_seconds=0.2)
-        kafka = FakeKafka()
+        values = {"body_seconds": 0.3, "kafka_seconds": 0.2, "stream_seconds": 0.02} | changed
+        settings = GatewaySettings.model_validate(
+            {"port": 0, "deployment_secret": DEPLOYMENT_SECRET, **values}
+        )
+        kafka, keys, tracker = FakeKafka(), Keys(), Tracker()
+        private = tmp_path / "private"
+        private.mkdir(exist_ok=True)
+        deliveries = Deliveries(kafka, settings.kafka_seconds)
+        recent = Recent(max_jobs=100, max_seconds=60)
+        tracked = TrackedStatus(database) if database is not None else None
+        status: Status = tracked or tracker
+        looking = Looking(status, recent)
         receiver = WebhookReceiver([Webhook(one) for one in secrets], kafka, settings)
-        files = PublicFiles({"default": PublicFolder(tmp_path, prefix)})
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.add_routes(routes(Health(kafka), receiver, files))
+        parts = Parts(
+            health=Health(kafka),
+            receiver=receiver,
+            files=PublicFiles({"default": PublicFolder(tmp_path, prefix)}),
+            openapi=openapi(),
+            submissions=Submissions(
+                settings,
+                DirectoryStore(private),
+                deliveries,
+                Repeats(recent, status),
+                Limits(settings, status),
+                policy=AdmissionPolicy(),
+                destinations={"default", "archive"},
+            ),
+            looking=looking,
+            results=Results(looking, status),
+            streams=Streams(settings, looking, status),
+            deciding=Deciding(settings, looking, status, deliveries),
+        )
         async with (
-            listening(app, settings) as url,
+            listening(application(parts, Access(keys)), settings) as url,
             aiohttp.ClientSession(auto_decompress=False) as session,
         ):
-            yield Gateway(url, session, kafka, tmp_path, receiver.failed)
+            gateway = Gateway(
+                url,
+                session,
+                kafka,
+                keys,
+                tracker,
+                tmp_path,
+                private,
+                parts,
+                receiver.failed,
+            )
+            gateway.token = keys.token("acme", "submit", "read")
+            yield gateway
+        if tracked is not None:
+            await tracked.close()
 
     return started

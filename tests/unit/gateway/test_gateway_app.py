@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from pydantic import SecretStr
 from standardwebhooks import Webhook
-from tests.unit.gateway.conftest import OLD_SECRET, SECRET, Start
+from tests.unit.gateway.conftest import DEPLOYMENT_SECRET, OLD_SECRET, SECRET, Start
 
 from imagelane.gateway.app import folders_of, listening, run, secrets_in
 from imagelane.gateway.public_files import PublicFolder
@@ -25,6 +26,8 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.Monke
         "IMAGELANE_STORE__DESTINATIONS",
         f'{{"default": {{"directory": "{tmp_path}/public", "public_base_url": "http://127.0.0.1:8080/p"}}}}',
     )
+    monkeypatch.setenv("IMAGELANE_DATABASE__URL", f"sqlite:///{tmp_path}/tracker.sqlite")
+    monkeypatch.setenv("IMAGELANE_GATEWAY__DEPLOYMENT_SECRET", DEPLOYMENT_SECRET)
     return monkeypatch
 
 
@@ -95,8 +98,9 @@ def test_a_wrong_setting_is_named(
 async def test_a_port_in_use_is_named_with_its_variable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
+        settings = GatewaySettings(port=port, deployment_secret=SecretStr(DEPLOYMENT_SECRET))
         with pytest.raises(SettingsError, match=rf"IMAGELANE_GATEWAY__PORT: port {port} "):
-            async with listening(web.Application(), GatewaySettings(port=port)):
+            async with listening(web.Application(), settings):
                 pass
 
 

@@ -18,8 +18,12 @@ from imagelane.batcher.outbox import Outbox
 from imagelane.batcher.ownership import Ownership
 from imagelane.batcher.settings import Settings
 from imagelane.contracts import topics
-from imagelane.platform.groups import require_topics
+from imagelane.platform.health import serving
+from imagelane.platform.health_groups import GroupPart
+from imagelane.platform.lag import LagReader
+from imagelane.platform.topology import TopologyWatch
 
+SERVICE: Final = "batcher"
 INPUTS: Final = (
     topics.PROCESSED,
     topics.JOBS,
@@ -27,7 +31,6 @@ INPUTS: Final = (
     topics.COMMANDS,
     topics.TICKS,
 )
-CHANGELOG: Final = f"imagelane-batcher-{TABLE}-changelog"
 DRAIN_SECONDS: Final = 20.0
 LAST_FLUSH_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 10.0
@@ -35,7 +38,8 @@ STOP_SECONDS: Final = 10.0
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Runs one worker until `stop`. Leaves by itself, with a code, when it must not go on."""
-    await asyncio.to_thread(require_topics, settings.kafka, _topics())
+    topology = TopologyWatch(settings, SERVICE)
+    await topology.require()
     app = create_app(settings)
     inputs = {settings.kafka.topic(name): name for name in INPUTS}
     partitions = settings.kafka.strict_partitions
@@ -70,22 +74,27 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     table.on_recover(ownership.locate)
 
     limit_seconds = settings.batcher.no_progress_seconds
-    await _until(
-        stop,
-        app,
-        watch.tick(inlet, ownership, heartbeat, settings.batcher),
-        watch.watch_progress(app, ownership, limit_seconds),
+    group = GroupPart(
+        SERVICE,
+        INPUTS,
+        LagReader(settings.kafka),
+        lambda: ownership.state(inputs),
+        idle_seconds=2 * limit_seconds,  # it leaves by itself before that
     )
+    async with serving(settings.health, group, topology):
+        await _until(
+            stop,
+            app,
+            watch.tick(inlet, ownership, heartbeat, settings.batcher),
+            watch.watch_progress(app, ownership, limit_seconds),
+            watch.take_census(ownership),
+            watch.guard_topics(topology),
+            group.run(),
+        )
     inlet.flush()
     ownership.shut()
     await outbox.drained(LAST_FLUSH_SECONDS)
     await asyncio.wait_for(app.stop(), STOP_SECONDS)
-
-
-def _topics() -> list[str]:
-    outputs = (topics.BATCHES, topics.FINISHED, topics.MISSING)
-    letters = [topics.dead_letter_topic(name) for name in INPUTS]
-    return [*INPUTS, *outputs, *letters, CHANGELOG]
 
 
 async def _until(stop: asyncio.Event, app: LaneApp, *timers: Coroutine[Any, Any, None]) -> None:

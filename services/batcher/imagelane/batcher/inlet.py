@@ -27,6 +27,7 @@ from imagelane.contracts.image_sets import UnreadableImageSetError
 from imagelane.contracts.topics import TOPIC_OF, dead_letter_topic
 from imagelane.core.partitioning import partition_of
 from imagelane.platform.dead_letters import dead_letter_headers
+from imagelane.platform.metrics_dead_letters import DEAD_LETTERS
 from imagelane.platform.records import Record
 
 SOURCE = "/services/batcher"
@@ -147,6 +148,7 @@ class Inlet:
             self._ownership.lanes[message.partition].fold(lane_event, now())
         except (UnreadableRecordError, UnreadableImageSetError) as error:
             metrics.UNREADABLE.inc()
+            DEAD_LETTERS.labels(topic).inc()
             self._batch.sends.append(self._dead_letter(topic, message, error))
         else:
             metrics.FOLDED.inc()

@@ -26,6 +26,7 @@ from imagelane.batcher.core.records import partition_of_key, table_key
 from imagelane.batcher.faust_app import LaneApp
 from imagelane.batcher.leaving import Exit, leave
 from imagelane.batcher.metrics import GATE_OPENED
+from imagelane.core.health import MemberState
 
 RECORDS_AT_ONCE: Final = 1_000
 
@@ -69,6 +70,17 @@ class Ownership:
         self.shut_since_seconds = now().seconds
         self.lanes: dict[int, Lanes] = {}
         self.guard = OrderGuard({})
+
+    def state(self, topics: Mapping[str, str]) -> MemberState:
+        """What the health probes want to know; the heartbeat looks after the event loop.
+
+        `topics`: the inputs' names without prefix, by those on the broker.
+        """
+        seconds = now().seconds
+        if not self.is_open:
+            return MemberState(seconds, {}, unready="its partitions are being taken over")
+        positions = self.guard.positions.items()
+        return MemberState(seconds, {(topics[at.topic], at.partition): to for at, to in positions})
 
     def shut(self) -> None:
         """A rebalance begins, or the process ends: lets nothing through any more.

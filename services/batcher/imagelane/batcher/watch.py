@@ -10,13 +10,17 @@ from aiokafka.errors import KafkaError
 from faust.types import TP, AppT
 
 from imagelane.batcher.clock import now
+from imagelane.batcher.core.census import Census
 from imagelane.batcher.core.order import Place
 from imagelane.batcher.heartbeat import Heartbeat
 from imagelane.batcher.inlet import Inlet
 from imagelane.batcher.leaving import Exit, leave
+from imagelane.batcher.metrics import show
 from imagelane.batcher.ownership import Ownership
 from imagelane.batcher.settings import BatcherSettings
+from imagelane.platform.topology import TopologyError, TopologyWatch
 
+CENSUS_SECONDS: Final = 5.0
 LOOKS_PER_LIMIT: Final = 4
 BROKER_SECONDS: Final = 10.0
 
@@ -40,6 +44,25 @@ async def tick(
                 partition=skipped.partition,
                 waiting_for=ownership.guard.positions[skipped],
             )
+
+
+async def take_census(ownership: Ownership) -> None:
+    """Every few seconds, for ever: shows how the lanes stand."""
+    while True:
+        await asyncio.sleep(CENSUS_SECONDS)
+        census = Census()
+        for lanes in list(ownership.lanes.values()) if ownership.is_open else ():
+            census.count(lanes, now())
+            await asyncio.sleep(0)  # one partition may have many lanes, and there are several
+        show(census)
+
+
+async def guard_topics(topology: TopologyWatch) -> None:
+    """For ever: leaves when the topics are not what they were made as."""
+    try:
+        await topology.stand_guard()
+    except TopologyError as error:
+        leave(Exit.WRONG_PARTITIONS, str(error))
 
 
 async def watch_progress(app: AppT, ownership: Ownership, limit_seconds: float) -> None:

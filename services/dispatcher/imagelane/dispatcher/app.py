@@ -11,7 +11,6 @@ from typing import Final
 
 import structlog
 
-from imagelane.contracts.topics import BATCHES, CALLBACKS, CALLS, COMPLETED, dead_letter_topic
 from imagelane.dispatcher.batch_api import open_batch_api
 from imagelane.dispatcher.caller import Caller
 from imagelane.dispatcher.core.plan import Terms
@@ -26,9 +25,13 @@ from imagelane.dispatcher.room import Room
 from imagelane.dispatcher.settings import Settings
 from imagelane.dispatcher.turn import Rules
 from imagelane.dispatcher.watchdog import Watchdog
-from imagelane.platform.groups import configure_group, require_topics
+from imagelane.platform.groups import configure_group
+from imagelane.platform.health import serving
+from imagelane.platform.health_groups import GroupPart
+from imagelane.platform.lag import LagReader
 from imagelane.platform.producer import EventProducer
 from imagelane.platform.stores import destinations_of
+from imagelane.platform.topology import TopologyWatch
 
 LEAVING_SECONDS: Final = 0.5
 
@@ -39,7 +42,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as resources:
         api = open_batch_api(settings.batch_api)
         resources.push_async_callback(api.close)
-        await asyncio.to_thread(require_topics, kafka, _topics())
+        topology = TopologyWatch(settings, SERVICE)
+        await topology.require()
         if kafka.group_protocol == "consumer":
             await asyncio.to_thread(configure_group, kafka, SERVICE)
         producer = EventProducer(kafka, source=SOURCE)
@@ -55,7 +59,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         )
         failpoints = Failpoints.of(own)
         happenings: deque[Happening] = deque()
-        tasks = await resources.enter_async_context(asyncio.TaskGroup())
+        tasks = asyncio.TaskGroup()
         caller = Caller(
             api,
             ownership,
@@ -65,10 +69,16 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             done=happenings.append,
             spawn=tasks.create_task,
         )
-        membership = Membership(kafka, ownership, leaving=_dropping(caller))
-        log = CallLog(kafka, worker_name=own.worker_name)
+        membership = Membership(
+            kafka, ownership, doubt=lambda: topology.doubt, leaving=_dropping(caller)
+        )
+        log = CallLog(kafka, worker_name=own.worker_name, failpoints=failpoints)
         rules = Rules(terms, own.policy())
         owner = LaneOwner(kafka, ownership, membership, log, rules, failpoints)
+        group = GroupPart(SERVICE, INPUTS, LagReader(kafka), owner.state)
+        await resources.enter_async_context(serving(settings.health, group, topology))
+        await resources.enter_async_context(tasks)
+        watching = [tasks.create_task(group.run()), tasks.create_task(topology.observe())]
         await Dispatching(
             kafka,
             owner=owner,
@@ -77,11 +87,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             happenings=happenings,
             tasks=tasks,
         ).run(stop)
+        for task in watching:
+            task.cancel()
         watchdog.stop()  # only now: after a failure it sees to it that the process really ends
-
-
-def _topics() -> list[str]:
-    return [BATCHES, CALLBACKS, CALLS, COMPLETED, *map(dead_letter_topic, INPUTS)]
 
 
 def _dropping(caller: Caller) -> Callable[[frozenset[int]], None]:

@@ -15,9 +15,10 @@ from imagelane.dispatcher.batch_api import BatchApi, MayNotSendError, NewCall
 from imagelane.dispatcher.core.answers import Accepted, Denied, LookAnswer, StartAnswer, Unclear
 from imagelane.dispatcher.core.lane import plan_of
 from imagelane.dispatcher.core.plan import ChangedRequestError, Terms, body_of, urls_of
-from imagelane.dispatcher.core.pursuit import Answer, Kind
+from imagelane.dispatcher.core.step import Answer, Kind
 from imagelane.dispatcher.errands import Errand, StepDone
 from imagelane.dispatcher.failpoints import Failpoints
+from imagelane.dispatcher.metrics import count_answer
 from imagelane.dispatcher.ownership import Ownership
 from imagelane.dispatcher.room import Room
 
@@ -45,9 +46,11 @@ class _SendGate:
     def before_bytes(self) -> None:
         """Raises `MayNotSendError` in any doubt."""
         errand = self.errand
+        self.failpoints.reach("before_gate")
         doubt = self.ownership.doubt(errand.partition, errand.term, errand.durable_at)
         if doubt:
             raise MayNotSendError(doubt)
+        self.failpoints.reach("behind_gate")
 
     def after_bytes(self) -> None:
         """All bytes are on their way."""
@@ -130,7 +133,10 @@ class Caller:
 
     async def _run(self, errand: Errand, hinted: asyncio.Event) -> None:
         await self._wait(errand, hinted)
+        began_at = asyncio.get_running_loop().time()
         answer = await self._answer(errand)
+        if answer is not None:
+            count_answer(errand.pursuit.kind, answer, asyncio.get_running_loop().time() - began_at)
         self._done(StepDone(errand, answer))
 
     async def _wait(self, errand: Errand, hinted: asyncio.Event) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
+import structlog
+
 from imagelane.dispatcher.caller import Caller
 from imagelane.dispatcher.errands import Happening, Restored, Turned
+from imagelane.dispatcher.metrics import RESTORE_SECONDS
 from imagelane.dispatcher.owner import LaneOwner
 from imagelane.dispatcher.restoring import restore
 from imagelane.platform.producer import EventProducer
@@ -109,8 +113,17 @@ class Dispatching:
 
     async def _restore(self, terms: dict[int, int]) -> None:
         still_wanted = partial(self._owner.still_owns, terms)
-        books = await _in(
-            self._threads.restoring, restore, self._settings, list(terms), still_wanted
+        began_at = time.monotonic()
+        with RESTORE_SECONDS.time():
+            books = await _in(
+                self._threads.restoring, restore, self._settings, list(terms), still_wanted
+            )
+        structlog.get_logger("imagelane.restoring").info(
+            "log.restored",
+            partitions=sorted(books),
+            lanes=sum(len(book.lanes) for book in books.values()),
+            jobs=sum(len(book.jobs) for book in books.values()),
+            seconds=round(time.monotonic() - began_at, 3),
         )
         self._happenings.append(Restored(terms, books))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from imagelane.contracts.events import CallCompleted, LaneRecorded, LaneTold
 from imagelane.dispatcher.core.book import Book
-from imagelane.dispatcher.core.pursuit import Answer, Pursuit
+from imagelane.dispatcher.core.step import Answer, Pursuit
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Points at which a test may have the process killed, between any two steps that must survive it."""
+"""Points at which a test may have the process killed or stopped, between any two steps that must survive it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from imagelane.dispatcher.settings import DispatcherSettings, Failpoint
+from imagelane.dispatcher.settings import DispatcherSettings, Failpoint, FailpointAction
+
+SIGNALS: Final[dict[FailpointAction, signal.Signals]] = {
+    "kill": signal.SIGKILL,
+    "stop": signal.SIGSTOP,
+}
 
 AFTER_STATE: Final[dict[str, Failpoint]] = {
     "planned": "after_plan",
@@ -25,14 +30,18 @@ class Failpoints:
 
     armed: Failpoint | None = None
     marker: Path | None = None
+    action: FailpointAction = "kill"
 
     @classmethod
     def of(cls, settings: DispatcherSettings) -> Failpoints:
         """The one that the settings arm."""
-        return cls(settings.failpoint, settings.failpoint_marker)
+        return cls(settings.failpoint, settings.failpoint_marker, settings.failpoint_action)
 
     def reach(self, point: Failpoint | None) -> None:
-        """Kills the process (SIGKILL) if the point is armed; once, if there is a marker to make."""
+        """Kills or stops the process if the point is armed; once, if there is a marker to make.
+
+        A stopped process goes on from here when somebody sends it SIGCONT.
+        """
         if point is None or point != self.armed:
             return
         if self.marker is not None:
@@ -40,4 +49,7 @@ class Failpoints:
                 self.marker.touch(exist_ok=False)
             except FileExistsError:
                 return
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), SIGNALS[self.action])
+
+
+OFF: Final = Failpoints()

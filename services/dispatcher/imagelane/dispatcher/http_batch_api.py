@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeVar
@@ -22,8 +23,10 @@ from imagelane.dispatcher.core.answers import Denied, LookAnswer, StartAnswer, U
 from imagelane.dispatcher.settings import BatchApiSettings
 
 CHUNK_BYTES: Final = 64 * 1024
-PARSED_ASIDE_BYTES: Final = 256 * 1024
+LARGE_BYTES: Final = 256 * 1024
 """A longer answer is taken apart in a thread, so that the other lanes go on meanwhile."""
+LARGE_ANSWERS: Final = 4
+"""So many of those are read and held in memory at a time."""
 MAX_WORDS_CHARS: Final = 200
 
 # What aiohttp raises for what a server does: not all of it is a ClientError.
@@ -37,11 +40,6 @@ class _Answer:
     status: int
     retry_after: str | None
     body: bytes | None
-
-    async def understood(self, meaning: Callable[[], A]) -> A:
-        if self.body is not None and len(self.body) > PARSED_ASIDE_BYTES:
-            return await asyncio.to_thread(meaning)
-        return meaning()
 
 
 class _GatedBody(BytesIOPayload):
@@ -84,6 +82,7 @@ class HttpBatchApi:
         # call is started on a fresh one. Looks may be repeated, and keep theirs.
         self._starts = _session(settings, force_close=True)
         self._looks = _session(settings, force_close=False)
+        self._large = asyncio.Semaphore(LARGE_ANSWERS)
 
     async def start(self, call: NewCall, gate: Gate) -> StartAnswer:
         """Posts the batch, with its reference as Idempotency-Key."""
@@ -102,12 +101,13 @@ class HttpBatchApi:
         except EXCHANGE_ERRORS as error:
             why = body.refusal or f"no answer came: {_words(error)}"
             return Unclear(why) if body.began else Unsent(why)
-        answer = await self._read(response, deadline)
-        return await answer.understood(
-            lambda: http.start_answer(
+
+        def meaning(answer: _Answer) -> StartAnswer:
+            return http.start_answer(
                 answer.status, answer.retry_after, answer.body, call=expected, now=_now()
             )
-        )
+
+        return await self._understood(response, deadline, meaning)
 
     async def look(self, customer_id: str, call_id: str) -> LookAnswer:
         """Gets the batch."""
@@ -157,26 +157,42 @@ class HttpBatchApi:
             return Denied(str(error))
         except EXCHANGE_ERRORS as error:
             return Unclear(f"no answer came: {_words(error)}")
-        answer = await self._read(response, deadline)
-        return await answer.understood(lambda: meaning(answer))
+        return await self._understood(response, deadline, meaning)
 
-    async def _read(self, response: aiohttp.ClientResponse, deadline: float) -> _Answer:
-        """The answer with its body, or without it if that is cut off, too long or too late."""
+    async def _understood(
+        self,
+        response: aiohttp.ClientResponse,
+        deadline: float,
+        meaning: Callable[[_Answer], A],
+    ) -> A:
+        async with AsyncExitStack() as room:
+            body = await self._body(response, deadline, room)
+            answer = _Answer(response.status, response.headers.get("Retry-After"), body)
+            if body is not None and len(body) > LARGE_BYTES:
+                return await asyncio.to_thread(meaning, answer)
+            return meaning(answer)
+
+    async def _body(
+        self, response: aiohttp.ClientResponse, deadline: float, room: AsyncExitStack
+    ) -> bytes | None:
+        """The whole body, or None if it is cut off, too long or too late. A large one takes room first."""
         body = bytearray()
-        whole: bytes | None = None
+        is_large = False
         try:
             async with asyncio.timeout_at(deadline):
                 async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                     body += chunk
                     if len(body) > self._settings.max_answer_bytes:
-                        break
-                else:
-                    whole = bytes(body)
+                        return None
+                    if len(body) > LARGE_BYTES and not is_large:
+                        await room.enter_async_context(self._large)
+                        is_large = True
         except EXCHANGE_ERRORS as error:
             self._log.warning("answer.unreadable", status=response.status, error=_words(error))
+            return None
         finally:
             response.close()
-        return _Answer(response.status, response.headers.get("Retry-After"), whole)
+        return bytes(body)
 
     def _authorization(self) -> dict[str, str]:
         token = self._settings.token.get_secret_value() if self._settings.token else None

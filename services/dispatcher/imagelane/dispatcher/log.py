@@ -5,6 +5,7 @@ A worker that lost its membership cannot write: that is the fence. All methods b
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from imagelane.contracts.codec import Headers, encode, headers_of
 from imagelane.contracts.events import JobRecorded, LaneRecorded
 from imagelane.contracts.topics import CALLS, dead_letter_topic
+from imagelane.dispatcher.core.book import JobKey
+from imagelane.dispatcher.failpoints import OFF, Failpoints
+from imagelane.dispatcher.metrics import TRANSACTION_SECONDS, TRANSACTIONS
 from imagelane.platform.dead_letters import dead_letter_headers
 from imagelane.platform.groups import client_properties
 from imagelane.platform.producer import PRODUCER_DEFAULTS
@@ -50,6 +54,11 @@ class Write:
         )
 
     @classmethod
+    def of_end(cls, job: JobKey, partition: int) -> Write:
+        """The end of a job's record: compaction removes both."""
+        return cls(CALLS, partition, _job_key(*job), None, [])
+
+    @classmethod
     def of_dead_letter(cls, record: Record, error: Exception, group: str) -> Write:
         """A record of the input that cannot be read, kept as it is."""
         headers = dead_letter_headers(record, error, group=group)
@@ -61,7 +70,11 @@ def log_key(event: LaneRecorded | JobRecorded) -> bytes:
     """What a record is about. Its partition is the customer's, whatever this hashes to."""
     if isinstance(event, LaneRecorded):
         return f"lane|{event.customer_id}".encode()
-    return f"job|{event.customer_id}|{event.job_id}".encode()
+    return _job_key(event.customer_id, event.job_id)
+
+
+def _job_key(customer_id: str, job_id: str) -> bytes:
+    return f"job|{customer_id}|{job_id}".encode()
 
 
 def proves_membership(group_metadata: bytes) -> bool:
@@ -76,8 +89,11 @@ def proves_membership(group_metadata: bytes) -> bool:
 class CallLog:
     """Writes to the log. Raises `KafkaException` when the process must leave."""
 
-    def __init__(self, settings: KafkaSettings, *, worker_name: str) -> None:
+    def __init__(
+        self, settings: KafkaSettings, *, worker_name: str, failpoints: Failpoints = OFF
+    ) -> None:
         self._settings = settings
+        self._failpoints = failpoints
         self._log = structlog.get_logger("imagelane.log")
         self._producer = Producer(
             {
@@ -88,6 +104,10 @@ class CallLog:
                 "delivery.timeout.ms": TRANSACTION_MS,
                 "retry.backoff.ms": 10,  # the default stalls each commit of offsets for 100 ms
                 "linger.ms": 0,
+                # Without these two, `send_offsets_to_transaction` did not return after four of eight
+                # deaths of the broker (librdkafka 2.16), and the watchdog took 30 s; with them after none.
+                "metadata.max.age.ms": 6_000,
+                "connections.max.idle.ms": 8_000,
             }
         )
 
@@ -103,19 +123,26 @@ class CallLog:
     ) -> None:
         """Makes all of it durable, or nothing: then it raises `TransactionAbortedError`."""
         if not proves_membership(group_metadata):
+            TRANSACTIONS.labels("not_a_member").inc()
             raise TransactionAbortedError("the group has not taken this worker in yet")
+        began_at = time.monotonic()
         try:
+            self._failpoints.reach("before_transaction")
             self._producer.begin_transaction()
             for write in writes:
                 self._produce(write)
+            self._failpoints.reach("in_transaction")
             _until_done(
                 lambda: self._producer.send_offsets_to_transaction(
                     list(offsets), group_metadata, ANSWER_SECONDS
                 )
             )
+            self._failpoints.reach("before_commit")
             _until_done(lambda: self._producer.commit_transaction(ANSWER_SECONDS))
         except KafkaException as error:
             self._abort(error)
+        TRANSACTIONS.labels("committed").inc()
+        TRANSACTION_SECONDS.observe(time.monotonic() - began_at)
 
     def _produce(self, write: Write) -> None:
         self._producer.produce(
@@ -130,6 +157,7 @@ class CallLog:
         cause: KafkaError = error.args[0]
         if cause.fatal() or not cause.txn_requires_abort():
             raise error
+        TRANSACTIONS.labels("aborted").inc()
         self._log.warning("transaction.aborted", error=cause.str())
         _until_done(lambda: self._producer.abort_transaction(ANSWER_SECONDS))
         raise TransactionAbortedError(cause.str()) from error

@@ -9,21 +9,21 @@ import time
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from imagelane.contracts.codec import Headers
-from imagelane.contracts.topics import BATCHES, CALLBACKS
+from imagelane.contracts.topics import BATCHES, CALLBACKS, COMMANDS
+from imagelane.dispatcher.metrics import ALL_HELD
 from imagelane.dispatcher.ownership import Ownership, boot_seconds
-from imagelane.dispatcher.topology import mismatch
 from imagelane.platform.groups import consumer_properties, passes
 from imagelane.platform.records import Record
 from imagelane.platform.settings import KafkaSettings
 
 SERVICE: Final = "dispatcher"
-INPUTS: Final = (BATCHES, CALLBACKS)
+INPUTS: Final = (BATCHES, CALLBACKS, COMMANDS)
 RECORDS_PER_POLL: Final = 20
 """Few: each may ask for a plan of 100,000 images, and a turn must stay far below a session."""
 COMMITTED_SECONDS: Final = 60.0
@@ -31,7 +31,6 @@ COMMITTED_SECONDS: Final = 60.0
 STARTS_TRIES: Final = 5
 STARTS_AGAIN_SECONDS: Final = 0.5
 METADATA_SECONDS: Final = 5.0
-TOPOLOGY_SECONDS: Final = 5.0
 QUIET_SECONDS: Final = 10.0
 OUT_OF_RANGE: Final = "_AUTO_OFFSET_RESET"
 
@@ -48,11 +47,22 @@ class Polled:
 
 
 class Membership:
-    """Reads the inputs. `leaving` is called before partitions are handed over: work on them must end."""
+    """Reads the inputs. `leaving` is called before partitions are handed over: work on them must end.
 
-    def __init__(self, settings: KafkaSettings, ownership: Ownership, leaving: Leaving) -> None:
+    `doubt` says why nothing may be sent for any lane, or is empty.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        ownership: Ownership,
+        *,
+        doubt: Callable[[], str],
+        leaving: Leaving,
+    ) -> None:
         self._settings = settings
         self._ownership = ownership
+        self._doubt = doubt
         self._leaving = leaving
         self._logical = {settings.topic(topic): topic for topic in INPUTS}
         self._next: dict[Place, int] = {}
@@ -60,7 +70,7 @@ class Membership:
         self._term = 0
         self._gap = ""
         self._closing = False
-        self._topology_at = self._quiet_until = 0.0
+        self._quiet_until = 0.0
         self._log = structlog.get_logger("imagelane.membership")
         self._eager = settings.group_protocol == "classic"
         # Only `range` gives equal partitions of several topics to one member.
@@ -91,9 +101,14 @@ class Membership:
         self._ownership.terms = {}
         self._consumer.close()
 
+    @property
+    def positions(self) -> dict[Place, int | None]:
+        """The partitions of the inputs that are ours, each with the next offset. For every thread."""
+        return dict(self._next)
+
     def poll(self, wait_seconds: float) -> Polled:
         """What has come, after waiting at most so long. Raises `KafkaException` when it cannot go on."""
-        self._check_topology()
+        self._hold(self._gap or self._doubt())
         received = self._received(wait_seconds)
         self._ownership.polled_at = boot_seconds()
         records = [record for record, term in received if self._term_of(record) == term]
@@ -254,23 +269,11 @@ class Membership:
 
     # Trouble
 
-    def _check_topology(self) -> None:
-        now = time.monotonic()
-        if now < self._topology_at:
-            return
-        self._topology_at = now + TOPOLOGY_SECONDS
-        try:
-            cluster: Any = self._consumer.list_topics(timeout=METADATA_SECONDS)
-        except KafkaException as error:
-            self._trouble(error.args[0])
-            return
-        counts = {name: len(topic.partitions) for name, topic in cluster.topics.items()}
-        self._hold(self._gap or mismatch(self._settings, counts))
-
     def _hold(self, reason: str) -> None:
         if reason == self._ownership.hold_reason:
             return
         self._ownership.hold_reason = reason
+        ALL_HELD.set(bool(reason))
         if reason:
             self._log.error("lanes.held", reason=reason)
         else:

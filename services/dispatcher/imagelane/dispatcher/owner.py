@@ -7,24 +7,27 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
-from msgspec import UNSET
 
 from imagelane.contracts.codec import UnreadableRecordError
-from imagelane.contracts.events import LaneRecorded
 from imagelane.contracts.image_sets import UnreadableImageSetError
+from imagelane.core.health import MemberState
 from imagelane.dispatcher.core.plan import UnplannableError
 from imagelane.dispatcher.errands import Errand, Happening, Turned
 from imagelane.dispatcher.failpoints import AFTER_STATE, Failpoints
 from imagelane.dispatcher.log import CallLog, TransactionAbortedError, Write
 from imagelane.dispatcher.membership import SERVICE, Membership, Polled
+from imagelane.dispatcher.metrics import measure
 from imagelane.dispatcher.ownership import Ownership, boot_seconds
+from imagelane.dispatcher.reporting import report
 from imagelane.dispatcher.turn import Holding, Rules, Turn, read
+from imagelane.platform.metrics_dead_letters import DEAD_LETTERS
 from imagelane.platform.records import Record
 from imagelane.platform.settings import KafkaSettings
 
 POLL_SECONDS: Final = 0.05
 """An answer of the API waits so long at most. Each turn costs 0.3 ms, though nothing has happened."""
 ABORTED_PAUSE_SECONDS: Final = 0.2
+MEASURE_SECONDS: Final = 5.0
 
 
 class LaneOwner:
@@ -46,6 +49,7 @@ class LaneOwner:
         self._rules = rules
         self._failpoints = failpoints
         self._holdings: dict[int, Holding] = {}
+        self._measure_at = 0.0
         self._lines = structlog.get_logger("imagelane.lanes")
 
     def open(self) -> None:
@@ -65,6 +69,20 @@ class LaneOwner:
         """Whether any of these partitions is ours, in the term given. For every thread."""
         return any(self._ownership.terms.get(at) == term for at, term in terms.items())
 
+    def state(self) -> MemberState:
+        """What the health probes want to know. For every thread."""
+        silent_seconds = boot_seconds() - self._ownership.polled_at
+        terms = self._ownership.terms
+        restored = {at for at, holding in list(self._holdings.items()) if holding.restored}
+        pending = sorted(terms.keys() - restored)
+        reading = f"the log of partitions {pending} is still being read" if pending else ""
+        return MemberState(
+            turned_at=time.monotonic() - silent_seconds,
+            positions=self._membership.positions,
+            held=self._ownership.hold_reason or reading,
+            unready=self._ownership.hold_reason or reading,
+        )
+
     def turn(self, happenings: Sequence[Happening]) -> Turned:
         """Waits for input for a moment, unless something has happened; decides, writes, tells what follows."""
         polled = self._membership.poll(0.0 if happenings else POLL_SECONDS)
@@ -74,6 +92,7 @@ class LaneOwner:
             self._take(turn, record)
         for happening in happenings:
             turn.hear(happening)
+        turn.expire()
         try:
             self._write(turn, polled)
         except TransactionAbortedError:
@@ -84,6 +103,7 @@ class LaneOwner:
         self._conclude(turn, turned)
         restored = {at for at, holding in self._holdings.items() if holding.restored}
         self._membership.read_only(restored)
+        self._measure()
         return turned
 
     def _catch_up(self) -> dict[int, int]:
@@ -102,6 +122,7 @@ class LaneOwner:
         except (UnreadableRecordError, UnreadableImageSetError, UnplannableError) as error:
             group = self._settings.group(SERVICE)
             turn.letters.append(Write.of_dead_letter(record, error, group))
+            DEAD_LETTERS.labels(record.topic).inc()
             self._lines.error(
                 "record.dead_lettered",
                 topic=record.topic,
@@ -122,8 +143,8 @@ class LaneOwner:
         durable_at = boot_seconds()
         for partition, draft in turn.drafts.items():
             draft.apply()
+            report(draft)
             for lane in draft.lanes.values():
-                self._say(lane)
                 self._failpoints.reach(AFTER_STATE.get(lane.state))
             turned.told += [(event, partition) for event in draft.told]
             turned.hinted += draft.hinted
@@ -134,14 +155,8 @@ class LaneOwner:
                     lane, term = draft.lane(customer_id), self._holdings[partition].term
                     turned.errands.append(Errand(partition, term, lane, pursuit, durable_at))
 
-    def _say(self, lane: LaneRecorded) -> None:
-        say = self._lines.warning if lane.state == "held" else self._lines.info
-        say(
-            f"lane.{lane.state}",
-            customer_id=lane.customer_id,
-            seq=lane.last_seq,
-            images=lane.plan.images if lane.plan is not UNSET else None,
-            call_id=lane.call_id if lane.call_id is not UNSET else None,
-            attempts=lane.attempts,
-            reason=lane.hold_reason if lane.hold_reason is not UNSET else None,
-        )
+    def _measure(self) -> None:
+        now = time.monotonic()
+        if now >= self._measure_at:
+            self._measure_at = now + MEASURE_SECONDS
+            measure(holding.book for holding in self._holdings.values())

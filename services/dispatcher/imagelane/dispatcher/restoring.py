@@ -12,7 +12,6 @@ from typing import Final
 
 import structlog
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     Consumer,
     IsolationLevel,
     KafkaException,
@@ -34,6 +33,8 @@ READ_SECONDS: Final = 0.05
 ANSWER_SECONDS: Final = 10.0
 TRIES: Final = 30
 AGAIN_SECONDS: Final = 0.5
+FIRST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call] # the client has no type for it
+END: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the same
 
 Latest = dict[bytes, bytes]
 
@@ -50,12 +51,16 @@ def restore(
     Blocks: as long as a transaction of a former owner is open (17 s were seen after a SIGKILL).
     Raises `KafkaException`, and `UnreadableLogError`.
     """
-    ends = _high_watermarks(settings, partitions)
+    starts, ends = _bounds(settings, partitions)
     latest: dict[int, Latest] = {partition: {} for partition in ends}
     consumer = _reader(settings)
     try:
         topic = settings.topic(CALLS)
-        behind = [TopicPartition(topic, at, OFFSET_BEGINNING) for at, end in ends.items() if end]
+        # By number: for "the beginning" a new client takes half a second, and where a migration has
+        # cut off all there was it never comes to an end.
+        behind = [
+            TopicPartition(topic, at, starts[at]) for at, end in ends.items() if starts[at] < end
+        ]
         consumer.assign(behind)
         while behind and still_wanted():
             _read(consumer, latest)
@@ -67,12 +72,19 @@ def restore(
     )
 
 
-def _high_watermarks(settings: KafkaSettings, partitions: Iterable[int]) -> dict[int, int]:
-    """Each partition's end. Right after a partition got another leader the first answers are errors."""
+def _bounds(
+    settings: KafkaSettings, partitions: Iterable[int]
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Each partition's first offset and its end.
+
+    Right after a partition got another leader the first answers are errors.
+    """
+    wanted = list(partitions)
     admin = AdminClient(client_properties(settings))  # named: without it no answer would come
     for tries_left in reversed(range(TRIES)):
         try:
-            return _asked(admin, settings.topic(CALLS), partitions)
+            topic = settings.topic(CALLS)
+            return _asked(admin, topic, wanted, FIRST), _asked(admin, topic, wanted, END)
         except KafkaException as error:
             if not tries_left:
                 raise
@@ -83,10 +95,11 @@ def _high_watermarks(settings: KafkaSettings, partitions: Iterable[int]) -> dict
     raise AssertionError("the last try returns or raises")
 
 
-def _asked(admin: AdminClient, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client has no type for it
+def _asked(
+    admin: AdminClient, topic: str, partitions: Iterable[int], spec: OffsetSpec
+) -> dict[int, int]:
     answers = admin.list_offsets(
-        {TopicPartition(topic, partition): latest for partition in partitions},
+        {TopicPartition(topic, partition): spec for partition in partitions},
         isolation_level=IsolationLevel.READ_UNCOMMITTED,
         request_timeout=ANSWER_SECONDS,
     )
@@ -128,4 +141,5 @@ def _book(records: Latest) -> Book:
             book.read(decode(CALLS, value))
         except ValueError as error:
             raise UnreadableLogError(f"the log's record {key!r} cannot be read: {error}") from error
+    book.put_in_order()
     return book

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import socket
+from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from imagelane.dispatcher.core.overdue import Patience
 from imagelane.dispatcher.core.policy import Capabilities, Policy
 from imagelane.dispatcher.core.polling import Bounds
 from imagelane.platform.settings import ServiceSettings, SettingsGroup, StoreSettings
 
 Failpoint = Literal[
-    "after_plan", "after_attempt", "after_bytes", "after_2xx", "after_active", "after_resolve"
+    "before_transaction",
+    "in_transaction",
+    "before_commit",
+    "after_plan",
+    "after_attempt",
+    "before_gate",
+    "behind_gate",
+    "after_bytes",
+    "after_2xx",
+    "after_active",
+    "after_resolve",
 ]
+FailpointAction = Literal["kill", "stop"]
 
 
 class DispatcherSettings(SettingsGroup):
@@ -72,6 +92,39 @@ class DispatcherSettings(SettingsGroup):
     hold_seconds: float = Field(
         default=60.0, ge=0.1, le=86_400.0, description="After so long a held lane looks again."
     )
+    doubt_seconds: float = Field(
+        default=300.0,
+        ge=0.0,
+        le=86_400.0,
+        description="Levels A to C: a call that has had no clear answer for so long is held, so that people see it.",
+    )
+    consistent_reads: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="So many times in a row the API must not know a call: before it is sent again (levels B and C),"
+        " and before one that ran counts as vanished.",
+    )
+    overdue_factor: float = Field(
+        default=5.0,
+        ge=1.0,
+        le=1_000.0,
+        description="A call is overdue, which only raises an alert, after so many times what the customer's calls"
+        " usually take.",
+    )
+    overdue_floor_seconds: float = Field(
+        default=120.0,
+        ge=0.0,
+        le=86_400.0,
+        description="What a call usually takes counts as this at least.",
+    )
+    retention_days: float = Field(
+        default=105.0,
+        gt=0.0,
+        le=10_000.0,
+        description="Jobs are forgotten so long after their last change. Must be more than the topics' retention"
+        " (jobs: 90 days) and the age of a segment (7 days) together: what is replayed of a forgotten job is new.",
+    )
     item_attempts: int = Field(
         default=1,
         ge=1,
@@ -88,7 +141,11 @@ class DispatcherSettings(SettingsGroup):
     failpoint: Failpoint | None = Field(
         default=None,
         validate_default=True,
-        description="For tests: the process kills itself when it comes to this point.",
+        description="For tests: something happens to the process when it comes to this point.",
+    )
+    failpoint_action: FailpointAction = Field(
+        default="kill",
+        description="For tests: the process kills itself (SIGKILL), or stops itself (SIGSTOP) until it gets SIGCONT.",
     )
     failpoint_marker: Path | None = Field(
         default=None,
@@ -120,6 +177,10 @@ class DispatcherSettings(SettingsGroup):
             drain_seconds=self.drain_seconds,
             hold_seconds=self.hold_seconds,
             item_attempts=self.item_attempts,
+            doubt_seconds=self.doubt_seconds,
+            consistent_reads=self.consistent_reads,
+            patience=Patience(self.overdue_factor, self.overdue_floor_seconds),
+            retention=timedelta(days=self.retention_days),
         )
 
 
@@ -194,3 +255,13 @@ class Settings(ServiceSettings):
     store: StoreSettings
     dispatcher: DispatcherSettings
     batch_api: BatchApiSettings = Field(default_factory=BatchApiSettings, validate_default=True)
+
+    @model_validator(mode="after")
+    def _late_requests_are_waited_out(self) -> Self:
+        own = self.dispatcher
+        if own.capabilities in ("B", "C") and own.drain_seconds < self.batch_api.start_seconds:
+            raise ValueError(
+                "at the levels B and C, IMAGELANE_DISPATCHER__DRAIN_SECONDS must not be less than"
+                " IMAGELANE_BATCH_API__START_SECONDS: a request may be under way for so long"
+            )
+        return self

@@ -7,6 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from imagelane.contracts.codec import UnreadableRecordError, decode
+from imagelane.contracts.commands import (
+    CancelCustomer,
+    CancelJob,
+    DeleteCustomer,
+    DeleteJob,
+    ReleaseLane,
+)
 from imagelane.contracts.events import BatchRequested, CallHinted, ImagesSettled
 from imagelane.core.partitioning import partition_of
 from imagelane.dispatcher.core.book import Book
@@ -17,7 +24,8 @@ from imagelane.dispatcher.errands import Happening, Restored, StepDone
 from imagelane.dispatcher.log import Write
 from imagelane.platform.records import Record
 
-Input = BatchRequested | ImagesSettled | CallHinted
+OthersBusiness = CancelJob | DeleteJob | CancelCustomer | DeleteCustomer
+Input = BatchRequested | ImagesSettled | CallHinted | ReleaseLane | OthersBusiness
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +72,15 @@ class Turn:
 
     def take(self, partition: int, event: Input) -> None:
         """Input. Raises `UnreadableImageSetError`, `UnplannableError`; the turn is then unchanged."""
-        draft = self._draft(partition)
         match event:
             case BatchRequested():
-                draft.request(event)
+                self._draft(partition).request(event)
             case ImagesSettled():
-                draft.settle(event)
+                self._draft(partition).settle(event)
             case CallHinted():
-                draft.hint(event)
+                self._draft(partition).hint(event)
+            case ReleaseLane():
+                self._draft(partition).release(event)
 
     def hear(self, happening: Happening) -> None:
         """What the event loop has done. Nothing of a partition that has left counts."""
@@ -87,18 +96,34 @@ class Turn:
                     if holding is not None and holding.term == terms[partition]:
                         self._begin(partition, holding, book)
 
+    def expire(self) -> None:
+        """What has not changed for long leaves. To be called last, when all else is decided."""
+        for partition, holding in self._holdings.items():
+            if holding.restored and holding.book.changed_at:
+                oldest = next(iter(holding.book.changed_at.values()))
+                if self._now - oldest > self._rules.policy.retention:
+                    self._draft(partition).expire()
+
     def writes(self) -> list[Write]:
         """The records of the transaction."""
-        return self.letters + [
+        events = [
             Write.of_event(event, partition)
             for partition, draft in self.drafts.items()
             for event in draft.records()
         ]
+        ends = [
+            Write.of_end(job, partition)
+            for partition, draft in self.drafts.items()
+            for job in draft.expired
+        ]
+        return self.letters + events + ends
 
     @property
     def written(self) -> set[int]:
         """The partitions of whose log something is to be written."""
-        return {at for at, draft in self.drafts.items() if draft.lanes or draft.jobs}
+        return {
+            at for at, draft in self.drafts.items() if draft.lanes or draft.jobs or draft.expired
+        }
 
     def _begin(self, partition: int, holding: Holding, book: Book) -> None:
         holding.book, holding.restored = book, True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -16,9 +17,13 @@ from imagelane.downloader.fetch import OriginalFetcher
 from imagelane.downloader.pipeline import Pipeline
 from imagelane.downloader.settings import Settings
 from imagelane.platform.guarded_http import GuardedClient
+from imagelane.platform.health import serving
+from imagelane.platform.health_groups import GroupPart
+from imagelane.platform.health_parts import StorePart
 from imagelane.platform.lag import LagReader, LagUnknownError
 from imagelane.platform.producer import BY_IMAGE, EventProducer
 from imagelane.platform.stores import Stores
+from imagelane.platform.topology import TopologyWatch
 from imagelane.platform.work import WorkConsumer, WorkLimits
 
 SERVICE: Final = "downloader"
@@ -32,6 +37,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Fetches what is requested until `stop` is set. Raises whatever it cannot go on from."""
     _allow_all_descriptors()
     async with AsyncExitStack() as resources:
+        topology = TopologyWatch(settings, SERVICE)
+        await topology.require()
         stores = await Stores.open(settings.store)
         resources.push_async_callback(stores.close)
         producer = EventProducer(settings.kafka, source=f"/services/{SERVICE}", overrides=BY_IMAGE)
@@ -54,11 +61,19 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         )
         pipeline = Pipeline(consumer, deliveries, fetcher, client.policy, backlog, own)
 
+        group = GroupPart(
+            SERVICE, [REQUESTED], lag, lambda: replace(consumer.state, held=pipeline.held)
+        )
+        store = StorePart((stores.private, ""))
+        await resources.enter_async_context(serving(settings.health, group, store, topology))
         await consumer.start()
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(pipeline.run()),
                 tasks.create_task(_watch_backlog(lag, backlog, pipeline)),
+                tasks.create_task(group.run()),
+                tasks.create_task(store.run()),
+                tasks.create_task(topology.stand_guard()),
                 tasks.create_task(_leave_with(consumer.failed)),
                 tasks.create_task(_leave_with(deliveries.failed)),
             ]
@@ -86,6 +101,7 @@ async def _watch_backlog(lag: LagReader, backlog: Backlog, pipeline: Pipeline) -
         if backlog.is_full is not was_full:
             log.info("fetching.held" if backlog.is_full else "fetching.resumed")
         pipeline.go_on()
+        pipeline.measure()
         await asyncio.sleep(BACKLOG_SECONDS)
 
 

@@ -20,6 +20,7 @@ from imagelane.contracts.topics import REQUESTED
 from imagelane.core.admission import AdmissionPolicy, AdmittedUrl, UrlRefusedError, admit
 from imagelane.core.failures import Code, failure
 from imagelane.core.recipes import original_key
+from imagelane.downloader import metrics
 from imagelane.downloader.core.backlog import Backlog
 from imagelane.downloader.core.retries import retry_delay_seconds
 from imagelane.downloader.core.schedule import HostSchedule, Start
@@ -98,6 +99,7 @@ class Pipeline:
         self._backlog = backlog
         self._settings = settings
         self._schedule: HostSchedule[Image] = HostSchedule(settings.concurrency, settings.pace())
+        self._gauges = metrics.ScheduleGauges()
         self._shares = CustomerShares(settings.waiting_images_per_customer)
         self._tasks = asyncio.TaskGroup()
         self._time = asyncio.get_running_loop().time
@@ -138,6 +140,16 @@ class Pipeline:
             self._room.set()
         else:
             self._room.clear()
+
+    @property
+    def held(self) -> str:
+        """Why it fetches nothing, on purpose."""
+        return "the processor is behind" if self._backlog.is_full else ""
+
+    def measure(self) -> None:
+        """Shows how it stands, to be called about once a second."""
+        metrics.HELD.set(self._backlog.is_full)
+        self._gauges.show(self._schedule)
 
     async def _take(self) -> None:
         taken = 0
@@ -187,6 +199,7 @@ class Pipeline:
         else:
             now = self._time()
             self._schedule.answered(start, now, fetched.answer_seconds)
+            metrics.ANSWERS.observe(fetched.answer_seconds)
             self._backlog.stored(fetched.original.size_bytes)
             seconds = now - image.first_try_at
             self._tell(image.item, downloaded(image.requested, fetched.original, seconds=seconds))
@@ -215,6 +228,7 @@ class Pipeline:
             delay_seconds = retry_delay_seconds(
                 image.tries, self._random.random(), retry_after_seconds=error.retry_after_seconds
             )
+            metrics.RETRIES.labels(error.code).inc()
             self._wait(image, due=now + delay_seconds)
         else:
             self._fail_image(image, failure(error.code, error.detail))
@@ -223,6 +237,7 @@ class Pipeline:
     def _give_up_waiting(self, server: str) -> None:
         for image, code in self._schedule.abandoned(server, self._time()):
             self._leave(image)
+            metrics.GIVEN_UP.inc()
             self._fail_image(image, failure(code))
 
     def _wait(self, image: Image, *, due: float | None) -> None:
@@ -249,6 +264,7 @@ class Pipeline:
 
     def _tell(self, item: WorkItem, event: ImageDownloaded) -> None:
         if not item.revoked:
+            metrics.count(event)
             self._outcomes.tell(item, event)
 
     def _is_held(self) -> bool:

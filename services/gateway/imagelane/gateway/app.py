@@ -4,55 +4,170 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from aiohttp import web
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
+from imagelane.gateway.access import Access, Route
+from imagelane.gateway.core.recent import Recent
+from imagelane.gateway.deciding import Deciding
+from imagelane.gateway.deliveries import SOURCE, Deliveries
 from imagelane.gateway.health import Health
+from imagelane.gateway.limits import Limits
+from imagelane.gateway.looking import Looking
+from imagelane.gateway.metrics import counted
+from imagelane.gateway.openapi import OpenApi
+from imagelane.gateway.problems import as_problems
 from imagelane.gateway.public_files import PublicFiles, PublicFolder
 from imagelane.gateway.receiver import MAX_BODY_BYTES, WebhookReceiver
+from imagelane.gateway.repeats import Repeats
+from imagelane.gateway.results import Results
 from imagelane.gateway.settings import GatewaySettings, Settings
+from imagelane.gateway.status import TrackedStatus
+from imagelane.gateway.streams import Streams
+from imagelane.gateway.submitting import Submissions
+from imagelane.platform.health import serving
+from imagelane.platform.key_log import KeyLog
 from imagelane.platform.producer import EventProducer
 from imagelane.platform.settings import DestinationSettings, SettingsError
+from imagelane.platform.stores import Stores
+from imagelane.platform.topology import TopologyWatch
+
+SERVICE: Final = "gateway"
+RECENT_JOBS: Final = 10_000
+RECENT_SECONDS: Final = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What stands behind the routes."""
+
+    health: Health
+    receiver: WebhookReceiver
+    files: PublicFiles
+    openapi: OpenApi
+    submissions: Submissions
+    looking: Looking
+    results: Results
+    streams: Streams
+    deciding: Deciding
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Serves until `stop`. Raises `SettingsError` for a taken port or a secret that is none."""
-    secrets = secrets_in(settings.gateway.webhook_secret_files)
-    kafka_ms = round(settings.gateway.kafka_seconds * 1_000)
-    producer = EventProducer(
-        settings.kafka,
-        source="/services/gateway",
-        overrides={"delivery.timeout.ms": kafka_ms, "linger.ms": 1},
-    )
-    try:
-        receiver = WebhookReceiver(secrets, producer, settings.gateway)
-        files = PublicFiles(folders_of(settings.store.destinations))
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.add_routes(routes(Health(producer), receiver, files))
-        async with listening(app, settings.gateway) as url:
-            structlog.get_logger("imagelane.gateway").info("gateway.ready", url=url)
-            ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait()), receiver.failed]
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if receiver.failed.done():
-                receiver.failed.result()
-    finally:
-        await producer.close()
+    gateway = settings.gateway
+    secrets = secrets_in(gateway.webhook_secret_files)
+    kafka_ms = round(gateway.kafka_seconds * 1_000)
+    async with AsyncExitStack() as resources:
+        stores = await Stores.open(settings.store)
+        resources.push_async_callback(stores.close)
+        producer = EventProducer(
+            settings.kafka,
+            source=SOURCE,
+            overrides={"delivery.timeout.ms": kafka_ms, "linger.ms": 1},
+        )
+        resources.push_async_callback(producer.close)
+        keys = KeyLog(settings.kafka)
+        resources.push_async_callback(keys.close)
+        status = TrackedStatus(settings.database)
+        resources.push_async_callback(status.close)
+        deliveries = Deliveries(producer, gateway.kafka_seconds)
+        recent = Recent(max_jobs=RECENT_JOBS, max_seconds=RECENT_SECONDS)
+        looking = Looking(status, recent)
+        parts = Parts(
+            health=Health(producer),
+            receiver=WebhookReceiver(secrets, producer, gateway),
+            files=PublicFiles(folders_of(settings.store.destinations)),
+            openapi=OpenApi(),
+            submissions=Submissions(
+                gateway,
+                stores.private,
+                deliveries,
+                Repeats(recent, status),
+                Limits(gateway, status),
+                policy=settings.http.policy(),
+                destinations=settings.store.destinations,
+            ),
+            looking=looking,
+            results=Results(looking, status),
+            streams=Streams(gateway, looking, status),
+            deciding=Deciding(gateway, looking, status, deliveries),
+        )
+        topology = TopologyWatch(settings, SERVICE)
+        await resources.enter_async_context(serving(settings.health, parts.health, topology))
+        app = application(parts, Access(keys))
+        url = await resources.enter_async_context(listening(app, gateway))
+        structlog.get_logger("imagelane.gateway").info("gateway.ready", url=url)
+        await _until(
+            stop,
+            [parts.health.run(), topology.stand_guard()],
+            failures=[parts.receiver.failed, deliveries.failed, keys.failed],
+        )
 
 
-def routes(health: Health, receiver: WebhookReceiver, files: PublicFiles) -> list[web.RouteDef]:
-    """Everything that the gateway answers. `GET` routes answer `HEAD` too."""
+async def _until(
+    stop: asyncio.Event,
+    watches: Sequence[Coroutine[Any, Any, None]],
+    *,
+    failures: Sequence[asyncio.Future[None]],
+) -> None:
+    """Returns at `stop`; raises the first failure, for which the process must be started anew."""
+    tasks = [asyncio.ensure_future(watch) for watch in watches]
+    ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait()), *tasks, *failures]
+    done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    for one in done:
+        one.result()
+
+
+def application(parts: Parts, access: Access) -> web.Application:
+    """All routes, each behind the key that it asks for."""
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[counted, as_problems])
+    app.add_routes([access.opened(route) for route in routes(parts)])
+
+    async def end_streams(_app: web.Application) -> None:
+        await parts.streams.close()
+
+    app.on_shutdown.append(end_streams)
+    return app
+
+
+def routes(parts: Parts) -> list[Route]:
+    """Everything that the gateway answers, with the scope that it takes. `GET` routes answer `HEAD` too."""
+    looking, deciding = parts.looking, parts.deciding
+    job, lane = "/v1/jobs/{job_id}", "/v1/lanes/{customer_id}"
     return [
-        web.get("/livez", health.live),
-        web.get("/readyz", health.ready),
-        web.post("/v1/callbacks/batch", receiver.receive),
-        web.get("/public/{destination}/{key:.+}", files.serve),
+        Route("GET", "/livez", None, parts.health.live),
+        Route("GET", "/readyz", None, parts.health.ready),
+        Route("POST", "/v1/callbacks/batch", None, parts.receiver.receive),
+        Route("GET", "/public/{destination}/{key:.+}", None, parts.files.serve),
+        Route("GET", "/v1/openapi.json", None, parts.openapi.serve),
+        Route("POST", "/v1/jobs", "submit", parts.submissions.submit),
+        Route("POST", f"{job}/cancel", "submit", deciding.cancel),
+        Route("DELETE", job, "submit", deciding.delete),
+        Route("GET", "/v1/jobs", "read", looking.jobs),
+        Route("GET", job, "read", looking.job),
+        Route("GET", f"{job}/trail", "read", looking.job_trail),
+        Route("GET", f"{job}/images", "read", looking.images),
+        Route("GET", f"{job}/results", "read", parts.results.download),
+        Route("GET", f"{job}/events", "read", parts.streams.job),
+        Route("GET", "/v1/events", "read", parts.streams.jobs),
+        Route("GET", "/v1/images/{image_id}", "read", looking.image),
+        Route("GET", "/v1/failures", "read", looking.failures),
+        Route("GET", "/v1/freshness", "read", looking.freshness),
+        Route("GET", "/v1/lanes", "read", looking.lanes),
+        Route("GET", lane, "read", looking.lane),
+        Route("GET", f"{lane}/calls", "read", looking.calls),
+        Route("POST", f"{lane}/release", "operate", deciding.release),
+        Route("GET", "/v1/dead-letters", "operate", looking.dead_letters),
     ]
 
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from imagelane.contracts.topics import CALLBACKS
 
 FRESH_SECONDS: Final = 2.0
+LOOK_SECONDS: Final = 5.0
 BROKER_SECONDS: Final = 2.0
 
 
@@ -22,13 +23,25 @@ class Broker(Protocol):
 
 
 class Health:
-    """`/livez` and `/readyz`. The broker is asked at most every two seconds."""
+    """`/livez` and `/readyz` for whoever balances requests, and a part of the health port's probes.
+
+    The broker is asked at most every two seconds.
+    """
+
+    name: Final = "broker"
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._one_at_a_time = asyncio.Lock()
         self._reachable = False
+        self._was_reachable = False
         self._asked_at = -FRESH_SECONDS
+
+    async def run(self) -> None:
+        """Keeps the answers fresh until it is cancelled."""
+        while True:
+            await self._ask()
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def live(self, _request: web.Request) -> web.Response:
         """200 while the event loop turns."""
@@ -36,11 +49,27 @@ class Health:
 
     async def ready(self, _request: web.Request) -> web.Response:
         """200 while the broker answers and has the topic of the hints, else 503."""
-        loop = asyncio.get_running_loop()
-        async with self._one_at_a_time:
-            if loop.time() - self._asked_at >= FRESH_SECONDS:
-                self._reachable = await self._broker.can_reach(CALLBACKS, BROKER_SECONDS)
-                self._asked_at = loop.time()
-        if self._reachable:
+        await self._ask()
+        if not (reason := self.is_ready()):
             return web.json_response({"status": "ok"})
-        return web.json_response({"status": f"no broker with topic {CALLBACKS}"}, status=503)
+        return web.json_response({"status": reason}, status=503)
+
+    def lives(self) -> str:
+        """A loop that answers lives."""
+        return ""
+
+    def is_ready(self) -> str:
+        """Why nothing could be put into Kafka, as of a moment ago."""
+        return "" if self._reachable else f"no broker with topic {CALLBACKS}"
+
+    def has_started(self) -> str:
+        """What was never there since the start."""
+        return "" if self._was_reachable else self.is_ready()
+
+    async def _ask(self) -> None:
+        time = asyncio.get_running_loop().time
+        async with self._one_at_a_time:
+            if time() - self._asked_at >= FRESH_SECONDS:
+                self._reachable = await self._broker.can_reach(CALLBACKS, BROKER_SECONDS)
+                self._was_reachable |= self._reachable
+                self._asked_at = time()

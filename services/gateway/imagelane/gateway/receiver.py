@@ -12,12 +12,24 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from imagelane.contracts.events import CallHinted
+from imagelane.gateway.metrics import WEBHOOKS
+from imagelane.gateway.problems import RETRY_SECONDS, Kind, Problem
 from imagelane.gateway.settings import GatewaySettings
 from imagelane.gateway.webhooks import WebhookRefusedError, check_headers, hint_in, verify
 from imagelane.platform.producer import DeliveryError
 
+UNAUTHORIZED: Final = 401
 MAX_BODY_BYTES: Final = 256 * 1024
 QUIET_SECONDS: Final = 10.0
+UNAVAILABLE: Final = 503
+KINDS: Final = {
+    400: Kind.MALFORMED_BODY,
+    401: Kind.NOT_SIGNED,
+    404: Kind.NOT_FOUND,
+    408: Kind.BODY_TOO_SLOW,
+    413: Kind.BODY_TOO_LARGE,
+    503: Kind.NOT_TAKEN,
+}
 
 
 class Hints(Protocol):
@@ -47,6 +59,7 @@ class WebhookReceiver:
     async def receive(self, request: web.Request) -> web.Response:
         """`POST /v1/callbacks/batch`."""
         if not self._secrets:
+            WEBHOOKS.labels("unconfigured").inc()
             return _problem(404, "no webhook secret is configured")
         try:
             check_headers(request.headers, request.content_type)
@@ -54,11 +67,13 @@ class WebhookReceiver:
             verify(body, request.headers, self._secrets)
             hint = hint_in(body, datetime.now(UTC))
         except WebhookRefusedError as error:
+            WEBHOOKS.labels("forged" if error.status == UNAUTHORIZED else "unfit").inc()
             self._warn("webhook.refused", status=error.status, reason=str(error))
             return _problem(error.status, str(error))
         try:
             sent = self._producer.send(hint)
         except DeliveryError as error:
+            WEBHOOKS.labels("not_taken").inc()
             if not self.failed.done():
                 self.failed.set_exception(error)
             return _problem(503, "not now")
@@ -66,8 +81,10 @@ class WebhookReceiver:
             async with asyncio.timeout(self._settings.kafka_seconds):
                 await sent
         except (DeliveryError, TimeoutError) as error:
+            WEBHOOKS.labels("not_taken").inc()
             self._warn("webhook.not_taken", reason=str(error) or "Kafka takes too long")
             return _problem(503, "not now")
+        WEBHOOKS.labels("taken").inc()
         return web.Response(status=204)
 
     async def _body_of(self, request: web.Request) -> bytes:
@@ -90,7 +107,5 @@ class WebhookReceiver:
 
 
 def _problem(status: int, error: str) -> web.Response:
-    response = web.json_response({"error": error}, status=status)
-    if status in {408, 413}:
-        response.force_close()  # whatever is still on its way is not read
-    return response
+    later = RETRY_SECONDS if status == UNAVAILABLE else None
+    return Problem(KINDS[status], error, retry_after_seconds=later).answer()

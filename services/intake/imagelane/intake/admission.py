@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import structlog
 
-from imagelane.contracts.events import JobAccepted, JobRefused
+from imagelane.contracts.codec import decode
+from imagelane.contracts.events import JobAccepted, JobFinished, JobRefused
+from imagelane.contracts.topics import FINISHED
 from imagelane.core.failures import Code
+from imagelane.core.recipes import list_key
 from imagelane.intake.core.frozen import FrozenHeader, fingerprint_of
+from imagelane.intake.core.marks import Mark
 from imagelane.intake.core.refusals import ListRefusedError, check_admissible
 from imagelane.intake.core.submissions import Submission
 from imagelane.intake.frozen_lists import FrozenLists
 from imagelane.intake.list_fetch import ListFetcher
+from imagelane.intake.metrics import LISTS
 from imagelane.platform.producer import EventProducer
+
+LEAVES_THE_JOB_ALONE: Final = frozenset(
+    (Code.IDEMPOTENCY_CONFLICT, Code.JOB_DELETED, Code.SUBMISSION_TOO_OLD)
+)
+"""Refusals under an id of their own: the key's job exists, or did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +53,30 @@ class Admission:
         *,
         secret: bytes,
         destinations: Container[str],
+        retention: timedelta,
     ) -> None:
         self._lists = lists
         self._fetcher = fetcher
         self._producer = producer
         self._secret = secret
         self._destinations = destinations
+        self._retention = retention
         self._log = structlog.get_logger("imagelane.intake")
 
     async def admit(self, submission: Submission) -> Accepted | None:
-        """The accepted list, frozen now or before; None after a refusal, which is then delivered."""
+        """The accepted list, frozen now or before; None after a refusal, which is then delivered.
+
+        None, too, for a repeated submission whose job was deleted meanwhile.
+        """
         job_id = submission.job_id(self._secret)
         fingerprint = fingerprint_of(submission.submitted)
-        header = await self._lists.header(job_id)
-        is_new = header is None
         try:
-            header = header or await self._freeze(submission, job_id, fingerprint)
+            return await self._admit(submission, job_id, fingerprint)
         except ListRefusedError as refusal:
-            await self._refuse(submission, job_id, refusal)
+            known = refusal.failure.code in LEAVES_THE_JOB_ALONE
+            own_id = submission.conflict_id(self._secret, fingerprint) if known else job_id
+            await self._refuse(submission, own_id, refusal)
             return None
-        if header.fingerprint != fingerprint:
-            conflict = ListRefusedError(Code.IDEMPOTENCY_CONFLICT, submission.name)
-            conflict_id = submission.conflict_id(self._secret, fingerprint)
-            await self._refuse(submission, conflict_id, conflict)
-            return None
-        return Accepted(header, is_new)
 
     async def tell(self, header: FrozenHeader) -> None:
         """Delivers `job.accepted`; the same one however often it is told."""
@@ -80,6 +90,7 @@ class Admission:
                 idempotency_key=header.idempotency_key,
                 deadline=header.deadline,
                 notify_url=header.notify_url,
+                handed_in_at=header.handed_in_at,
             )
         )
         self._log.info(
@@ -88,6 +99,32 @@ class Admission:
             job_id=header.job_id,
             images=header.images,
         )
+
+    async def _admit(
+        self, submission: Submission, job_id: str, fingerprint: str
+    ) -> Accepted | None:
+        key = list_key(submission.submitted.customer_id, job_id)
+        header = await self._lists.header(key)
+        is_new = header is None
+        if header is None:
+            if await self._is_used_up(submission, key):
+                return None
+            header = await self._freeze(submission, job_id, fingerprint)
+        if header.fingerprint != fingerprint:
+            raise ListRefusedError(Code.IDEMPOTENCY_CONFLICT, submission.name)
+        return Accepted(header, is_new)
+
+    async def _is_used_up(self, submission: Submission, key: str) -> bool:
+        """Whether this was a job that has finished. Raises `ListRefusedError` for a new submission."""
+        kept = await self._lists.marked(key, Mark.FINISHED)
+        if kept is not None:
+            finished: JobFinished = decode(FINISHED, kept)
+            if submission.handed_in_at > finished.occurred_at:
+                raise ListRefusedError(Code.JOB_DELETED, submission.name)
+            return True
+        if datetime.now(UTC) - submission.handed_in_at > self._retention:
+            raise ListRefusedError(Code.SUBMISSION_TOO_OLD, submission.handed_in_at.isoformat())
+        return False
 
     async def _freeze(self, submission: Submission, job_id: str, fingerprint: str) -> FrozenHeader:
         submitted = submission.submitted
@@ -106,16 +143,18 @@ class Admission:
             list_url=submitted.list_url,
             deadline=submitted.deadline,
             notify_url=submitted.notify_url,
+            handed_in_at=submission.handed_in_at,
         )
         if await self._lists.freeze(images, header):
             return header
-        theirs = await self._lists.header(job_id)
+        theirs = await self._lists.header(header.key)
         if theirs is None:
-            raise RuntimeError(f"the list of {job_id} was there and is gone: who deletes lists?")
+            raise RuntimeError(f"the list of {job_id} was there and is gone: look again")
         return theirs
 
     async def _refuse(self, submission: Submission, job_id: str, refusal: ListRefusedError) -> None:
         submitted = submission.submitted
+        LISTS.labels(refusal.failure.code).inc()
         await self._producer.send(
             JobRefused(
                 customer_id=submitted.customer_id,

@@ -6,20 +6,30 @@ import asyncio
 import math
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any, Final
 
-from imagelane.contracts.topics import COMMANDS, MISSING, URLS
+from imagelane.contracts.topics import COMMANDS, FINISHED, MISSING, URLS
 from imagelane.intake.admission import Admission
+from imagelane.intake.endings import Endings
 from imagelane.intake.fanout import FanOut
 from imagelane.intake.frozen_lists import FrozenLists
 from imagelane.intake.list_fetch import ListFetcher
 from imagelane.intake.list_work import ListWork
 from imagelane.intake.orders import OrderWork
+from imagelane.intake.removal import Removal
+from imagelane.intake.repeats import Repeats
+from imagelane.intake.road import Road
 from imagelane.intake.settings import Settings
+from imagelane.intake.tidying import Tidying
 from imagelane.platform.guarded_http import GuardedClient
+from imagelane.platform.health import serving
+from imagelane.platform.health_groups import GroupPart
+from imagelane.platform.health_parts import StorePart
 from imagelane.platform.lag import LagReader
 from imagelane.platform.producer import EventProducer
-from imagelane.platform.stores import Stores
+from imagelane.platform.stores import Stores, destinations_of
+from imagelane.platform.topology import TopologyWatch
 from imagelane.platform.work import WorkConsumer, WorkLimits
 
 SERVICE: Final = "intake"
@@ -35,7 +45,10 @@ PRODUCER: Final[dict[str, str | int]] = {"message.max.bytes": 2_097_152}
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Runs intake until `stop` is set. Raises what it cannot go on from: start it anew."""
     kafka, intake = settings.kafka, settings.intake
+    retention = timedelta(days=intake.retention_days)
     async with AsyncExitStack() as resources:
+        topology = TopologyWatch(settings, SERVICE)
+        await topology.require()
         stores = await Stores.open(settings.store)
         resources.push_async_callback(stores.close)
         client = await resources.enter_async_context(GuardedClient(settings.http))
@@ -53,18 +66,41 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             producer,
             secret=intake.secret(),
             destinations=settings.store.destinations,
+            retention=retention,
         )
+        removal = Removal(stores, lists, destinations_of(settings.store.destinations))
+        road = Road(lag, check_seconds=intake.sweep_check_seconds)
         urls = WorkConsumer(kafka, service=SERVICE, topics=[URLS], limits=LIMITS)
-        orders = WorkConsumer(kafka, service=ORDERS, topics=[MISSING, COMMANDS], limits=LIMITS)
+        orders = WorkConsumer(
+            kafka, service=ORDERS, topics=[MISSING, COMMANDS, FINISHED], limits=LIMITS
+        )
         list_work = ListWork(
             urls, admission, lists, fan_out, producer, settings=intake, group=kafka.group(SERVICE)
         )
         order_work = OrderWork(
-            orders, lists, fan_out, lag, producer, settings=intake, group=kafka.group(ORDERS)
+            orders,
+            Repeats(lists, fan_out, road, chunk_images=intake.chunk_images),
+            Endings(lists, fan_out, road, removal, retention=retention),
+            producer,
+            group=kafka.group(ORDERS),
         )
+        tidying = Tidying(lists, removal, admission, producer, settings=intake)
+        parts = (
+            GroupPart(SERVICE, [URLS], lag, lambda: urls.state),
+            GroupPart(ORDERS, [MISSING, COMMANDS, FINISHED], lag, lambda: orders.state),
+            StorePart((stores.private, "")),
+        )
+        await resources.enter_async_context(serving(settings.health, *parts))
         await _run_until(
             stop,
-            [list_work.run(), order_work.run(), fan_out.keep_measuring()],
+            [
+                list_work.run(),
+                order_work.run(),
+                fan_out.keep_measuring(),
+                tidying.keep_tidying(),
+                topology.stand_guard(),
+                *(part.run() for part in parts),
+            ],
             consumers=[urls, orders],
         )
 

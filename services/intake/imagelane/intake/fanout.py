@@ -13,6 +13,8 @@ from imagelane.contracts.events import ImageRequested
 from imagelane.contracts.topics import REQUESTED
 from imagelane.core.partitioning import spread_partition
 from imagelane.intake.core.room import Room
+from imagelane.intake.metrics import REQUESTED as REQUESTED_IMAGES
+from imagelane.intake.metrics import ROOM
 from imagelane.platform.lag import LagReader, LagUnknownError
 from imagelane.platform.producer import EventProducer
 from imagelane.platform.settings import KafkaSettings
@@ -52,10 +54,12 @@ class FanOut:
         at = 0
         with self._in_use():
             while at < len(images):
-                upto = at + await self._granted(partitions[at:])
+                with ROOM.time():
+                    upto = at + await self._granted(partitions[at:])
                 pairs = zip(images[at:upto], partitions[at:upto], strict=True)
                 await asyncio.gather(*(self._send(one, place) for one, place in pairs))
                 self._room.delivered(partitions[at:upto])
+                REQUESTED_IMAGES.inc(upto - at)
                 at = upto
 
     def partition_of(self, customer: str, index: int) -> int:
@@ -64,6 +68,10 @@ class FanOut:
         return spread_partition(
             customer, index, partitions=kafka.spread_partitions, spread=kafka.spread
         )
+
+    def partitions_of(self, customer: str) -> set[int]:
+        """Every partition of `requested` and `downloaded` that the customer's images may be on."""
+        return {self.partition_of(customer, index) for index in range(self._kafka.spread)}
 
     def _send(self, image: ImageRequested, partition: int) -> asyncio.Future[None]:
         # With a spread of 1 the producer's own partitioner gives the same answer, and it knows the

@@ -10,21 +10,24 @@ from typing import Final
 import structlog
 
 from imagelane.contracts.codec import UnreadableRecordError
-from imagelane.contracts.events import JobSealed
 from imagelane.intake.admission import Admission
 from imagelane.intake.core.frozen import FrozenHeader, read_entries, requests_of
+from imagelane.intake.core.marks import Mark
 from imagelane.intake.core.submissions import read_submission
 from imagelane.intake.fanout import FanOut
 from imagelane.intake.frozen_lists import FrozenLists
+from imagelane.intake.metrics import ACTIVE, ADMITTING, LISTS
+from imagelane.intake.sealing import seal
 from imagelane.intake.settings import IntakeSettings
 from imagelane.intake.slots import KeyedSlots
 from imagelane.platform.dead_letters import send_dead_letter
 from imagelane.platform.producer import EventProducer
+from imagelane.platform.store import ObjectMissingError
 from imagelane.platform.work import WorkConsumer, WorkItem
 
 MAX_ADMISSIONS: Final = 256
 MAX_JOBS: Final = 1_000_000  # the consumer's own limits come long before
-CANCEL_CHECK_SECONDS: Final = 1.0
+STOP_CHECK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,9 @@ class ListWork:
     delivered. Until then progress is noted with the consumer's commits, and whichever intake gets
     the record next goes on there, from the frozen copy.
 
-    A cancelled list is sealed with its full number of images all the same: the batcher settles the
-    ones that were never requested as cancelled, so the job ends and its counts add up.
+    A list that is cancelled, deleted or past its deadline is sealed with its full number of images all
+    the same: the batcher settles the ones that were never requested as cancelled, so the job ends and
+    its counts add up.
     """
 
     def __init__(
@@ -86,8 +90,12 @@ class ListWork:
             self._unadmitted.release()
         # The frozen copy has it all: lists that wait for their turn need not hold their records.
         item.record = replace(item.record, value=None)
-        if rest is None or await self._hand_over(item, rest):
+        if rest is None:
             self._work.done(item)
+            return
+        with ACTIVE.track_inprogress():
+            if await self._hand_over(item, rest):
+                self._work.done(item)
 
     async def _admit(self, item: WorkItem) -> Rest | None:
         try:
@@ -97,65 +105,61 @@ class ListWork:
             self._log.warning("record.unreadable", topic=item.record.topic, reason=str(error))
             return None
         async with self._admissions.slot(submission.submitted.customer_id):
-            accepted = await self._admission.admit(submission)
+            with ADMITTING.time():
+                accepted = await self._admission.admit(submission)
             if accepted is None:
                 return None
+            LISTS.labels("accepted" if accepted.is_new else "repeated").inc()
             if accepted.is_new:
                 rest = Rest(accepted.header, 0)
-            elif await self._lists.is_sealed(accepted.header.job_id):
+            elif await self._lists.has(accepted.header.key, Mark.SEALED):
                 return None
             else:
                 rest = Rest(accepted.header, _start_of(item.note))
             if rest.start == 0:
                 await self._admission.tell(rest.header)
+            for order in await self._lists.orders_for(rest.header):
+                await self._lists.obey(rest.header.key, order)
             return rest
 
     async def _hand_over(self, item: WorkItem, rest: Rest) -> bool:
-        """Whether the list is sealed; False if the record is another intake's by now."""
+        """Whether nothing of the list is left to do; False if the record is another intake's by now."""
         header = rest.header
         # A submission is often sent again while its list is still at work: once is enough.
         async with self._jobs.slot(header.job_id), self._active.slot(header.customer_id):
-            if await self._lists.is_sealed(header.job_id):
+            if await self._lists.has(header.key, Mark.SEALED):
                 return True
-            if not await self._request_images(item, rest):
-                return False
-            await self._seal(header)
+            try:
+                if not await self._request_images(item, rest):
+                    return False
+            except (
+                ObjectMissingError
+            ):  # while it waited here, another intake saw the job to its end
+                self._log.warning("list.gone", job_id=header.job_id)
+                return True
+            await seal(header, self._lists, self._producer)
             return True
 
     async def _request_images(self, item: WorkItem, rest: Rest) -> bool:
         header, index = rest.header, rest.start
         check_at = 0.0
-        async with self._lists.reading(header.job_id) as (_, lines):
+        async with self._lists.reading(header.key) as (_, lines):
             for entries in read_entries(lines, index, self._chunk_images):
                 if item.revoked:
                     return False
                 if (now := self._time()) >= check_at:
-                    check_at = now + CANCEL_CHECK_SECONDS
-                    if await self._lists.is_cancelled(header):
-                        self._log.info("list.cancelled", job_id=header.job_id, requested=index)
+                    check_at = now + STOP_CHECK_SECONDS
+                    if await self._is_stopped(header):
+                        self._log.info("list.stopped", job_id=header.job_id, requested=index)
                         break
                 await self._fan_out.send(requests_of(header, index, entries, datetime.now(UTC)))
                 index += len(entries)
                 self._work.note(item, str(index))
         return True
 
-    async def _seal(self, header: FrozenHeader) -> None:
-        await self._producer.send(
-            JobSealed(
-                customer_id=header.customer_id,
-                job_id=header.job_id,
-                recipe=header.recipe,
-                destination=header.destination,
-                images=header.images,
-                occurred_at=datetime.now(UTC),
-            )
-        )
-        await self._lists.mark_sealed(header.job_id)
-        self._log.info(
-            "list.sealed",
-            customer_id=header.customer_id,
-            job_id=header.job_id,
-            images=header.images,
+    async def _is_stopped(self, header: FrozenHeader) -> bool:
+        return header.is_over_at(datetime.now(UTC)) or await self._lists.has(
+            header.key, Mark.STOPPED
         )
 
 

@@ -77,7 +77,23 @@ class IntakeSettings(SettingsGroup):
         gt=0,
         le=60,
         description="Between two looks at the road before images that are"
-        " missing are requested again.",
+        " missing are requested again, or a job's objects removed.",
+    )
+    retention_days: float = Field(
+        default=120.0,
+        gt=0,
+        le=10_000,
+        description="So long after its end a job's key is known: the same submission is the same job. Then"
+        " its list is removed, and the key begins a new job. Longer than the batcher and the dispatcher"
+        " remember the job, and than `urls` keeps records; older submissions are refused.",
+    )
+    tidy_every_seconds: float = Field(
+        default=21_600.0,
+        gt=0,
+        le=86_400,
+        description="How often the private store is looked through for what is too old. A job that has not"
+        " finished for so long after its list was sealed is told to be sealed once more, for a tenth of"
+        " `retention_days`.",
     )
 
     @field_validator("deployment_secret_file")

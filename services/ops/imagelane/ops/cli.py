@@ -11,33 +11,31 @@ from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
 import typer
-from pydantic import Field
 
 from imagelane.contracts.events import ListSubmitted
+from imagelane.ops import cli_cancelling, cli_keys, cli_lanes, cli_topics, cli_tracker, topics
 from imagelane.ops import demo as demo_run
-from imagelane.ops import topics
 from imagelane.ops.broker import BrokerSetupError
+from imagelane.ops.command_line import CommandSettings, fail
 from imagelane.ops.local import LocalOptions, LocalStack, Standin, running
 from imagelane.ops.progress import Progress
 from imagelane.ops.submission import SubmissionError, submit
 from imagelane.ops.supervisor import ProgramError
-from imagelane.platform.settings import EnvironmentSettings, KafkaSettings, load_or_exit
+from imagelane.platform.settings import load_or_exit
 
 CACHE: Final = Path.home() / ".cache" / "imagelane"
 EXPECTED: Final = (BrokerSetupError, topics.TopicsError, ProgramError, SubmissionError, OSError)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-topics_app = typer.Typer(no_args_is_help=True, help="Topics as the files in schemas/topics say.")
-app.add_typer(topics_app, name="topics")
+app.add_typer(cli_topics.app, name="topics")
+app.add_typer(cli_lanes.app, name="lanes")
+app.command()(cli_cancelling.cancel)
+app.command()(cli_cancelling.delete)
+app.add_typer(cli_keys.app, name="keys")
+app.add_typer(cli_tracker.app, name="tracker")
 
 DataFolder = Annotated[Path, typer.Option(help="Everything that lasts lies here.")]
 CacheFolder = Annotated[Path, typer.Option(help="The broker's jars.")]
-
-
-class CommandSettings(EnvironmentSettings):
-    """What commands that talk with a broker read from the environment."""
-
-    kafka: KafkaSettings = Field(description="The same variables as for the services.")
 
 
 @app.command()
@@ -94,7 +92,7 @@ def produce(
 ) -> None:
     """Puts one list on the topic `urls`, as other systems do."""
     if (file is None) == (list_url is None):
-        _fail("either FILE or --list-url is needed, and not both", code=2)
+        fail("either FILE or --list-url is needed, and not both", code=2)
     event: dict[str, object] = {
         "customer_id": customer,
         "recipe": recipe,
@@ -111,43 +109,8 @@ def produce(
     try:
         submit(settings.kafka, msgspec.convert(event, ListSubmitted))
     except (SubmissionError, ValueError) as error:
-        _fail(str(error))
+        fail(str(error))
     typer.echo(f"handed in for {customer}; watch the topics jobs and finished")
-
-
-@topics_app.command("apply")
-def topics_apply() -> None:
-    """Makes the topics that are missing. Never changes one that is there; exits 1 if any differs."""
-    settings = load_or_exit(CommandSettings)
-    try:
-        differences = topics.apply(settings.kafka, typer.echo)
-    except topics.TopicsError as error:
-        _fail(str(error))
-    _tell(differences)
-
-
-@topics_app.command("check")
-def topics_check() -> None:
-    """Says how the broker's topics differ from the files; exits 1 if any does."""
-    settings = load_or_exit(CommandSettings)
-    try:
-        differences = topics.check(settings.kafka)
-    except topics.TopicsError as error:
-        _fail(str(error))
-    _tell(differences)
-
-
-def _tell(differences: list[topics.Difference]) -> None:
-    for difference in differences:
-        typer.echo(str(difference), err=True)
-    if differences:
-        raise typer.Exit(1)
-    typer.echo("all topics are as their files say")
-
-
-def _fail(text: str, code: int = 1) -> NoReturn:
-    typer.echo(text, err=True)
-    raise typer.Exit(code)
 
 
 async def _local(options: LocalOptions) -> int:
@@ -180,13 +143,15 @@ def _print_hints(show: Progress, stack: LocalStack) -> None:
     show.say("hand in", f"echo '{event}' | kcat -P -b {servers} -t urls")
     show.say("look", f"kcat -C -b {servers} -t processed -f '%k %s\\n'")
     show.say("results", str(stack.results))
+    for name, port in stack.health_ports.items():
+        show.say("health", f"{name:10} http://127.0.0.1:{port}/readyz, /livez, /startupz, /metrics")
 
 
 def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
     try:
         code = asyncio.run(work)
     except EXPECTED as error:
-        _fail(str(error))
+        fail(str(error))
     raise typer.Exit(code)
 
 

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import secrets
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from imagelane.ops import topics
+from imagelane.ops import key_records, topics
 from imagelane.ops.broker import BrokerSetupError, EmbeddedBroker, broker_home
-from imagelane.ops.broker.server import HOST, free_port
+from imagelane.ops.broker.server import HOST
+from imagelane.ops.ports import remembered_ports, some_ports
 from imagelane.ops.supervisor import Program, Say, Supervisor
-from imagelane.platform.settings import KafkaSettings
+from imagelane.platform.settings import DEFAULT_DEPLOYMENT, KafkaSettings
 
-SERVICES: Final = ("intake", "downloader", "processor", "batcher", "dispatcher")
+SERVICES: Final = ("intake", "downloader", "processor", "batcher", "dispatcher", "tracker")
 PORTS_WANTED: Final = ("gateway", "standin")
 READY_SECONDS: Final = 60.0
 
@@ -49,7 +49,12 @@ class LocalOptions:
     webhooks: bool = True
     workers: dict[str, int] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    environment_of: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What else is set for all workers of a service, or for one of them: by name."""
+    kafka_proxied: tuple[int, int] | None = None
+    """A listener more, for a proxy of the test's: where it listens, and what it tells clients."""
     strict_partitions: int = 12
+    deployment_id: str = DEFAULT_DEPLOYMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,8 @@ class LocalStack:
     journal: Path
     results: Path
     logs: Path
+    health_ports: dict[str, int] = field(default_factory=dict)
+    """Where each worker serves its probes and metrics, by its name."""
 
     def names_of(self, service: str) -> list[str]:
         """The names of a service's processes."""
@@ -85,7 +92,7 @@ async def running(options: LocalOptions, *, tell: Say, output: Say) -> AsyncIter
     data = options.data.absolute()
     logs = data / "logs"
     supervisor = Supervisor(logs, say=output)
-    ports = _remembered_ports(data / "ports.json")
+    ports = remembered_ports(data / "ports.json", PORTS_WANTED)
     keys = _secrets(data / "secrets")
     try:
         broker = await _start_broker(options, supervisor, tell)
@@ -94,7 +101,8 @@ async def running(options: LocalOptions, *, tell: Say, output: Say) -> AsyncIter
             strict_partitions=options.strict_partitions,
             spread_partitions=options.strict_partitions,
         )
-        await _apply_topics(kafka, tell)
+        await _apply_topics(kafka, options.deployment_id, tell)
+        await _keep_operator_key(kafka, data / "secrets" / "operator-key", tell)
         stack = LocalStack(
             options=options,
             supervisor=supervisor,
@@ -105,6 +113,7 @@ async def running(options: LocalOptions, *, tell: Say, output: Say) -> AsyncIter
             journal=data / "journal.ndjson",
             results=data / "results",
             logs=logs,
+            health_ports=some_ports(_workers(options)),
         )
         for program in programs(stack, ports, keys):
             supervisor.start(program)
@@ -124,11 +133,13 @@ def programs(stack: LocalStack, ports: dict[str, int], keys: dict[str, Path]) ->
     made = []
     if stack.options.batch_api_url is None:
         made.append(_standin(stack, ports, keys))
-    made.append(_service("gateway", "gateway", environment))
+    made.append(_service("gateway", "gateway", environment | _health(stack, "gateway")))
     for service in SERVICES:
         for name in stack.names_of(service):
             own = {"IMAGELANE_DISPATCHER__WORKER_NAME": name} if service == "dispatcher" else {}
-            made.append(_service(service, name, environment | own))
+            for whose in dict.fromkeys((service, name)):
+                own |= stack.options.environment_of.get(whose, {})
+            made.append(_service(service, name, environment | _health(stack, name) | own))
     return made
 
 
@@ -161,13 +172,16 @@ def _environment(stack: LocalStack, ports: dict[str, int], keys: dict[str, Path]
         "public_base_url": f"{stack.gateway_url}/public/default",
     }
     names = {
+        "DEPLOYMENT_ID": stack.options.deployment_id,
         "KAFKA__BOOTSTRAP_SERVERS": stack.kafka.bootstrap_servers,
         "KAFKA__STRICT_PARTITIONS": str(stack.kafka.strict_partitions),
         "KAFKA__SPREAD_PARTITIONS": str(stack.kafka.spread_partitions),
         "STORE__PRIVATE_DIRECTORY": str(stack.results.parent / "private"),
         "STORE__DESTINATIONS": json.dumps({"default": destination}),
+        "DATABASE__URL": f"sqlite:///{stack.results.parent / 'tracker.sqlite'}",
         "INTAKE__DEPLOYMENT_SECRET_FILE": str(keys["deployment"]),
         "GATEWAY__PORT": str(ports["gateway"]),
+        "GATEWAY__DEPLOYMENT_SECRET_FILE": str(keys["deployment"]),
         "GATEWAY__WEBHOOK_SECRET_FILES": json.dumps([str(keys["webhook"])]),
         "DISPATCHER__CAPABILITIES": stack.options.standin.level,
         "BATCH_API__BASE_URL": stack.batch_api_url,
@@ -182,7 +196,9 @@ def _environment(stack: LocalStack, ports: dict[str, int], keys: dict[str, Path]
 
 async def _start_broker(options: LocalOptions, supervisor: Supervisor, tell: Say) -> EmbeddedBroker:
     home = await asyncio.to_thread(broker_home, options.cache, lambda text: tell("kafka", text))
-    broker = EmbeddedBroker(home, options.data / "kafka", port=options.kafka_port)
+    broker = EmbeddedBroker(
+        home, options.data / "kafka", port=options.kafka_port, proxied=options.kafka_proxied
+    )
     await asyncio.to_thread(broker.prepare)
     supervisor.start(Program("kafka", tuple(broker.command), stop_seconds=20.0))
     await asyncio.to_thread(broker.wait_ready)
@@ -190,35 +206,30 @@ async def _start_broker(options: LocalOptions, supervisor: Supervisor, tell: Say
     return broker
 
 
-async def _apply_topics(kafka: KafkaSettings, tell: Say) -> None:
-    differences = await asyncio.to_thread(topics.apply, kafka, lambda _text: None)
+async def _apply_topics(kafka: KafkaSettings, deployment_id: str, tell: Say) -> None:
+    differences = await asyncio.to_thread(
+        topics.apply, kafka, lambda _text: None, deployment_id=deployment_id
+    )
     if differences:
         raise topics.TopicsError("\n".join(map(str, differences)))
     tell("topics", f"{kafka.strict_partitions} partitions each; all as their files say")
 
 
-def _remembered_ports(path: Path) -> dict[str, int]:
-    """Public URLs hold the gateway's port: it must not change while a list is under way."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ports: dict[str, int] = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    for name in PORTS_WANTED:
-        ports.setdefault(name, free_port())
-    path.write_text(json.dumps(ports), "utf-8")
-    for name, port in ports.items():
-        _require_free(name, port, path)
-    return ports
+async def _keep_operator_key(kafka: KafkaSettings, file: Path, tell: Say) -> None:
+    new = await asyncio.to_thread(key_records.keep_local_operator, kafka, file)
+    if new is not None:
+        tell("key", f"export IMAGELANE_API_KEY={new}  # an operator's, shown this once")
 
 
-def _require_free(name: str, port: int, path: Path) -> None:
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind((HOST, port))
-        except OSError as error:
-            raise BrokerSetupError(
-                f"port {port}, remembered for {name} in {path}, is in use:"
-                " stop what listens there, or choose another data folder"
-            ) from error
+def _workers(options: LocalOptions) -> list[str]:
+    """The names of all processes that have a health port."""
+    counts = options.workers
+    named = [worker_names(service, counts.get(service, 1)) for service in SERVICES]
+    return ["gateway", *(name for names in named for name in names)]
+
+
+def _health(stack: LocalStack, name: str) -> dict[str, str]:
+    return {"IMAGELANE_HEALTH__PORT": str(stack.health_ports[name])}
 
 
 def _secrets(folder: Path) -> dict[str, Path]:

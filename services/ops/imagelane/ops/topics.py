@@ -1,23 +1,38 @@
-"""Topics as files: makes them on a broker, or tells how the broker's differ."""
+"""Topics as files: makes them on a broker and records them, or tells how the broker's differ."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # its stubs do not re-export them
     AdminClient,
-    ConfigResource,
     NewTopic,
-    ResourceType,
 )
 
+from imagelane.contracts.events import TopologyRecorded
 from imagelane.contracts.topic_files import TopicFile, read_topic_files, schemas_folder
-from imagelane.platform.settings import KafkaSettings
+from imagelane.contracts.topics import TOPOLOGY
+from imagelane.core.topology import (
+    Expected,
+    FoundTopic,
+    config_differences,
+    record_difference,
+    recorded_topics,
+    replica_difference,
+    topic_differences,
+)
+from imagelane.ops.delivery import DeliveryError
+from imagelane.ops.topology_record import record_of, says_the_same, write_record
+from imagelane.platform.broker_topics import found_topics, topic_configs
+from imagelane.platform.groups import KafkaStartError, admin_client, require_topics
+from imagelane.platform.latest_records import ReadingTooLongError
+from imagelane.platform.settings import DEFAULT_DEPLOYMENT, KafkaSettings
+from imagelane.platform.topology import TopologyError, expected_of, read_record
 
 TIMEOUT_SECONDS: Final = 30.0
 LISTED_POLL_SECONDS: Final = 0.05
@@ -29,7 +44,7 @@ class TopicsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something about a topic that is not as its file says."""
+    """Something about a topic that is not as its file, the settings or the record say."""
 
     topic: str
     what: str
@@ -39,82 +54,104 @@ class Difference:
         return f"{self.topic}: {self.what}"
 
 
-def partitions_of(topic: TopicFile, settings: KafkaSettings) -> int:
-    """How many partitions the topic has in this deployment."""
-    if topic.partitioning == "single":
-        return 1
-    return settings.partitions(strict=topic.partitioning == "strict")
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployment's topics, as they should be and as they are."""
+
+    settings: KafkaSettings
+    admin: AdminClient
+    expected: Expected
+    files: Mapping[str, TopicFile]
+    found: Mapping[str, FoundTopic]
+    record: TopologyRecorded | None
+
+    def differences(self) -> list[Difference]:
+        """Everything that differs but the topics' configuration."""
+        settings = self.settings
+        of_record = record_difference(self.expected, self.record)
+        differences = [Difference(settings.topic(TOPOLOGY), of_record)] if of_record else []
+        return differences + [
+            Difference(settings.topic(name), what)
+            for name, what in self.topic_differences().items()
+        ]
+
+    def topic_differences(self) -> dict[str, str]:
+        """Which topics are not there, have other counts, or are not the very ones of the record."""
+        files = self.files.values()
+        return dict(topic_differences(self.expected, self.record, files, self.found))
+
+    def is_somebody_elses(self) -> bool:
+        """The record is another deployment's, says other counts, or that a migration is under way."""
+        return self.record is not None and bool(record_difference(self.expected, self.record))
 
 
-def _admin(settings: KafkaSettings) -> AdminClient:
-    return AdminClient(
-        {**settings.client, "bootstrap.servers": settings.bootstrap_servers, "log_level": 0}
+def apply(
+    settings: KafkaSettings,
+    say: Callable[[str], None],
+    *,
+    deployment_id: str = DEFAULT_DEPLOYMENT,
+) -> list[Difference]:
+    """Makes the topics that are missing, records all of them once, and returns what differs.
+
+    Never changes a topic that is there: its partition count is part of the lanes' state. Where the
+    record is another deployment's or says other counts, nothing is made. Raises `TopicsError`.
+    """
+    deployment = look(settings, deployment_id)
+    if deployment.is_somebody_elses():
+        return deployment.differences()
+    made_once = {one.name for one in recorded_topics(deployment.record)}
+    missing = deployment.files.keys() - deployment.found.keys() - made_once
+    if missing:
+        make(deployment, missing, say)
+        deployment = look(settings, deployment_id)
+    if not deployment.topic_differences() and _record(deployment, say):
+        deployment = look(settings, deployment_id)  # another deployment may have been as quick
+    return _all_differences(deployment)
+
+
+def check(settings: KafkaSettings, *, deployment_id: str = DEFAULT_DEPLOYMENT) -> list[Difference]:
+    """What about the broker's topics is not as files, settings and record say. Raises `TopicsError`."""
+    return _all_differences(look(settings, deployment_id))
+
+
+def look(settings: KafkaSettings, deployment_id: str) -> Deployment:
+    """The deployment as it is now. Raises `TopicsError`."""
+    files = read_topic_files(schemas_folder())
+    try:
+        require_topics(settings, [])
+        admin = admin_client(settings)
+        found = found_topics(admin, settings, files)
+        record = read_record(settings) if TOPOLOGY in found else None
+    except (KafkaException, KafkaStartError, ReadingTooLongError, TopologyError) as error:
+        raise TopicsError(str(error)) from error
+    return Deployment(settings, admin, expected_of(settings, deployment_id), files, found, record)
+
+
+def new_topic(settings: KafkaSettings, expected: Expected, file: TopicFile) -> NewTopic:
+    """A topic as its file and the settings want it."""
+    return NewTopic(
+        settings.topic(file.name),
+        num_partitions=expected.partitions_of(file),
+        replication_factor=settings.replication_factor,
+        config=file.config,
     )
 
 
-def apply(settings: KafkaSettings, say: Callable[[str], None]) -> list[Difference]:
-    """Makes the topics that are missing, and returns what differs about the others.
-
-    Never changes a topic that is there: its partition count is part of the lanes' state.
-    Raises `TopicsError`.
-    """
-    admin = _admin(settings)
-    files = read_topic_files(schemas_folder())
-    present = _present(admin, settings)
+def make(deployment: Deployment, names: Collection[str], say: Callable[[str], None]) -> None:
+    """Makes these topics, and waits until the broker lists them. Raises `TopicsError`."""
+    settings, admin = deployment.settings, deployment.admin
     wanted = [
-        NewTopic(
-            settings.topic(name),
-            num_partitions=partitions_of(file, settings),
-            replication_factor=settings.replication_factor,
-            config=file.config,
-        )
-        for name, file in files.items()
-        if settings.topic(name) not in present
+        new_topic(settings, deployment.expected, deployment.files[name]) for name in sorted(names)
     ]
     made: dict[str, Future[None]] = admin.create_topics(wanted) if wanted else {}
     for name, future in made.items():
         if _made(name, future):
             say(f"made {name}")
-    _wait_until_listed(admin, settings, made.keys())
-    return check(settings)
-
-
-def check(settings: KafkaSettings) -> list[Difference]:
-    """What about the broker's topics is not as the files and settings say. Raises `TopicsError`."""
-    admin = _admin(settings)
-    files = read_topic_files(schemas_folder())
-    present = _present(admin, settings)
-    differences = []
-    for name, file in files.items():
-        full = settings.topic(name)
-        wanted = partitions_of(file, settings)
-        if full not in present:
-            differences.append(Difference(full, "is missing"))
-        elif present[full] != wanted:
-            differences.append(
-                Difference(full, f"has {present[full]} partitions, the settings say {wanted}")
-            )
-    there = {settings.topic(name): file for name, file in files.items()}
-    return differences + _config_differences(
-        admin, {full: file for full, file in there.items() if full in present}
-    )
-
-
-def _present(admin: AdminClient, settings: KafkaSettings) -> dict[str, int]:
-    try:
-        topics = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
-    except KafkaException as error:
-        raise TopicsError(
-            f"no broker answers at {settings.bootstrap_servers}"
-            f" (IMAGELANE_KAFKA__BOOTSTRAP_SERVERS): {error.args[0].str()}"
-        ) from error
-    return {name: len(topic.partitions) for name, topic in topics.items()}
-
-
-def _wait_until_listed(admin: AdminClient, settings: KafkaSettings, names: Iterable[str]) -> None:
-    """A broker answers for a short while after making topics as if they were not there."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not _present(admin, settings).keys() >= set(names) and time.monotonic() < deadline:
+    # A broker answers for a short while after making topics as if they were not there.
+    while made and len(found_topics(admin, settings, names)) < len(wanted):
+        if time.monotonic() > deadline:
+            raise TopicsError(f"{', '.join(made)} were made, and the broker does not list them")
         time.sleep(LISTED_POLL_SECONDS)
 
 
@@ -128,17 +165,31 @@ def _made(name: str, future: Future[None]) -> bool:
     return True
 
 
-def _config_differences(admin: AdminClient, files: dict[str, TopicFile]) -> list[Difference]:
-    if not files:
-        return []
-    resources = [ConfigResource(ResourceType.TOPIC, full) for full in files]
-    differences = []
-    for resource, future in admin.describe_configs(resources).items():
-        entries: dict[str, Any] = future.result(TIMEOUT_SECONDS)
-        for key, wanted in files[resource.name].config.items():
-            actual = entries[key].value if key in entries else "unknown to the broker"
-            if actual != wanted:
-                differences.append(
-                    Difference(resource.name, f"{key} is {actual}, the file says {wanted}")
-                )
+def _record(deployment: Deployment, say: Callable[[str], None]) -> bool:
+    """Whether there was anything to record."""
+    record = record_of(deployment.expected, deployment.found)
+    if says_the_same(deployment.record, record):
+        return False
+    try:
+        write_record(deployment.settings, record)
+    except DeliveryError as error:
+        raise TopicsError(str(error)) from error
+    say(f"recorded the topics as the deployment {record.deployment_id!r}'s")
+    return True
+
+
+def _all_differences(deployment: Deployment) -> list[Difference]:
+    settings, found = deployment.settings, deployment.found
+    try:
+        configs = topic_configs(deployment.admin, settings, found) if found else {}
+    except KafkaException as error:
+        raise TopicsError(f"the topics' configuration: {error.args[0].str()}") from error
+    differences = deployment.differences()
+    for name, topic in found.items():
+        few = replica_difference(topic, settings.replication_factor)
+        found_wrong = [
+            *config_differences(deployment.files[name], configs[name]),
+            *([few] if few else []),
+        ]
+        differences += [Difference(settings.topic(name), what) for what in found_wrong]
     return differences

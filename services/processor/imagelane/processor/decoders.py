@@ -17,9 +17,11 @@ from imagelane.processor.confinement import Confinement
 from imagelane.processor.decode_process import (
     ChildFailedError,
     ChildGoneError,
+    ChildTimedOutError,
     DecodeProcess,
 )
 from imagelane.processor.messages import Answer
+from imagelane.processor.metrics import CHILDREN, DECODING, ENDED_CHILDREN, WAITING
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class _Job:
     answer: asyncio.Future[Answer] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+    queued_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
 
 class Decoders:
@@ -82,21 +85,28 @@ class Decoders:
                 self._starting -= 1
             self._tell_walls(child)
             self.running.add(child)
+            CHILDREN.set(len(self.running))
             try:
-                await self._feed(child)
+                ENDED_CHILDREN.labels(await self._feed(child)).inc()
             finally:
                 self.running.discard(child)
+                CHILDREN.set(len(self.running))
                 await child.end()
 
-    async def _feed(self, child: DecodeProcess) -> None:
-        """Hands the child one image after the other until it should make place for another child."""
+    async def _feed(self, child: DecodeProcess) -> str:
+        """Hands the child one image after the other until it should make place for another child.
+
+        Returns why it should.
+        """
+        time = asyncio.get_running_loop().time
         while child.images < self._policy.images_per_child:
             queue = await self._queue_for(child)
             if queue is None:
-                return
+                return "made_room"
             job = queue.popleft()
             if job.answer.done():
                 continue  # given up while it waited
+            began_at = time()
             try:
                 answer = await child.work(
                     job.request, job.descriptors, wall_seconds=self._policy.wall_seconds
@@ -104,15 +114,18 @@ class Decoders:
             except ChildGoneError as gone:
                 queue.appendleft(job)
                 self._log.warning("decoder.gone", pid=child.process.pid, ending=str(gone))
-                return
+                return "vanished"
             except ChildFailedError as failed:
                 ending = await child.end()  # before the image is tried anew
                 self._log.warning(
                     "decoder.failed", pid=child.process.pid, reason=str(failed), ending=ending
                 )
                 _settle(job, failed)
-                return
+                return "killed_by_limit" if isinstance(failed, ChildTimedOutError) else "crashed"
+            WAITING.observe(began_at - job.queued_at)
+            DECODING.observe(time() - began_at)
             _settle(job, answer)
+        return "recycled"
 
     async def _queue_for(self, child: DecodeProcess) -> deque[_Job] | None:
         """Where the child's next image waits; None if the child is wanted out of the way."""

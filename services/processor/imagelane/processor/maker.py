@@ -23,7 +23,6 @@ from imagelane.processor.core.limits import ImageLimits
 from imagelane.processor.core.work import ImageWork
 from imagelane.processor.decode_process import ChildFailedError
 from imagelane.processor.decoders import Decoders
-from imagelane.processor.metrics import FAILED_DECODERS
 
 STORE_WAITS_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -35,6 +34,14 @@ class StoreOfDestination(Protocol):
 
     def destination(self, name: str) -> ObjectStore:
         """The store behind a destination."""
+        ...
+
+
+class Maker(Protocol):
+    """Who makes an image's outputs: an `ImageMaker`."""
+
+    async def make(self, work: ImageWork) -> list[Output] | Failure:
+        """Every output, stored; or why there is none."""
         ...
 
 
@@ -73,7 +80,6 @@ class ImageMaker:
                 return failure(refused.code)
             except ChildFailedError as failed:
                 code = failed.code
-                FAILED_DECODERS.labels(code).inc()
         return failure(code)
 
     async def _try(self, work: ImageWork, *, fresh: bool) -> list[Output]:

@@ -19,8 +19,15 @@ from imagelane.platform.dead_letters import send_dead_letter
 from imagelane.platform.producer import EventProducer
 from imagelane.platform.store import ObjectMissingError, ObjectStore, StoreUnavailableError
 from imagelane.platform.work import WorkItem
-from imagelane.processor.core.work import ImageWork, check, processed, work_of
-from imagelane.processor.metrics import IMAGES, KEPT_ORIGINALS, REPEATED
+from imagelane.processor.core.work import check, processed, work_of
+from imagelane.processor.maker import Maker
+from imagelane.processor.metrics import (
+    KEPT_ORIGINALS,
+    MAKING,
+    ORIGINAL_BYTES,
+    REPEATED,
+    count,
+)
 
 MAX_UNDER_WAY: Final = 1_000
 
@@ -34,14 +41,6 @@ class Downloads(Protocol):
 
     def done(self, item: WorkItem) -> None:
         """Everything that follows from it is durable."""
-        ...
-
-
-class Maker(Protocol):
-    """Who makes an image's outputs: an `ImageMaker`."""
-
-    async def make(self, work: ImageWork) -> list[Output] | Failure:
-        """Every output, stored; or why there is none."""
         ...
 
 
@@ -98,7 +97,7 @@ class Pipeline:
             self._room.release()
         if finished is not None and not item.revoked:
             await self._producer.send(finished.event)
-            IMAGES.labels(_result(finished.event)).inc()
+            count(finished.event)
             if finished.original_key is not None:
                 await self._forget(finished.original_key)
         self._downloads.done(item)
@@ -120,8 +119,11 @@ class Pipeline:
             REPEATED.inc()
             return None
         seconds = self._time() - started_at
+        MAKING.observe(seconds)
         event = processed(downloaded, outcome, seconds=seconds, now=datetime.now(UTC))
         original = downloaded.original
+        if original is not UNSET:
+            ORIGINAL_BYTES.inc(original.size_bytes)
         return Finished(event, None if original is UNSET else original.key)
 
     async def _outcome(self, downloaded: ImageDownloaded) -> list[Output] | Failure:
@@ -149,7 +151,3 @@ def _downloaded(item: WorkItem) -> ImageDownloaded:
 
 def _place(item: WorkItem) -> dict[str, int]:
     return {"partition": item.record.partition, "offset": item.record.offset}
-
-
-def _result(event: ImageProcessed) -> str:
-    return "ok" if event.failure is UNSET else event.failure.code

@@ -62,6 +62,17 @@ class ProcessorSettings(SettingsGroup):
         min_length=1,
         description="Told by a file's first bytes; the same as the downloader's.",
     )
+    public_probe_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        le=3_600,
+        description="At its start the processor puts a tiny image into each destination and reads it at its public"
+        " URL; so long that may take before it leaves. 0 leaves it out.",
+    )
+    verify_public: bool = Field(
+        default=False,
+        description="Looks for every result at its public URL before it is told. Costs a request per output.",
+    )
     background: str = Field(
         default="#ffffff",
         pattern=r"^#[0-9a-fA-F]{6}$",

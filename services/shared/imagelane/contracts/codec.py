@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -11,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from imagelane.contracts import events as e
-from imagelane.contracts.topics import COMMANDS, EVENTS_OF
+from imagelane.contracts.topics import COMMANDS, EVENTS_OF, KEYS
 
 Headers = list[tuple[str, bytes]]
 
@@ -66,10 +67,21 @@ class Trace:
     @classmethod
     def of(cls, event: e.Event) -> Trace:
         """One trace per image where the event has an index, else one per job or customer."""
-        identity = "\0".join(
-            str(getattr(event, name, "")) for name in ("customer_id", "job_id", "index")
-        )
-        return cls(hashlib.blake2b(identity.encode(), digest_size=16).hexdigest())
+        return cls._of(str(getattr(event, name, "")) for name in ("customer_id", "job_id", "index"))
+
+    @classmethod
+    def of_job(cls, customer_id: str, job_id: str) -> Trace:
+        """The trace of the job's own events, for a record that is none of them yet."""
+        return cls._of((customer_id, job_id, ""))
+
+    @classmethod
+    def of_image(cls, customer_id: str, job_id: str, index: int) -> Trace:
+        """The trace of an image's events, for who has none of them at hand."""
+        return cls._of((customer_id, job_id, str(index)))
+
+    @classmethod
+    def _of(cls, parts: Iterable[str]) -> Trace:
+        return cls(hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest())
 
     def parent(self) -> bytes:
         """A `traceparent` with a fresh span id."""
@@ -84,6 +96,7 @@ _KNOWN_BY_CONTENT: Final[tuple[type[e.Event], ...]] = (
     e.JobRecorded,
     e.TopologyRecorded,
     *EVENTS_OF[COMMANDS],
+    *EVENTS_OF[KEYS],
 )
 
 

@@ -20,6 +20,7 @@ from imagelane.contracts.fields import (
     Deadline,
     DestinationName,
     Group,
+    HandedInAt,
     HttpUrl,
     IdempotencyKey,
     ImageCount,
@@ -35,6 +36,7 @@ from imagelane.contracts.fields import (
     Reference,
     Seconds,
     Seq,
+    Sha256,
     Text255,
 )
 from imagelane.contracts.parts import (
@@ -43,10 +45,13 @@ from imagelane.contracts.parts import (
     Failure,
     ImageSet,
     JobOutcome,
+    LaneDecision,
     ListedImage,
     Original,
     Output,
+    PartitionCounts,
     ReadyImages,
+    RecordedTopic,
     SettledImages,
 )
 
@@ -93,6 +98,16 @@ class ListSubmitted(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Annotated[Text255, Meta(description="For csv: the name of the column with the URLs.")]
         | UnsetType
     ) = UNSET
+    upload_sha256: (
+        Annotated[
+            Sha256,
+            Meta(
+                description="Of a list that was uploaded to the gateway, which alone sets this, always with an"
+                " `idempotency_key`. It lies in the private store, under a name that nobody else can make."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     idempotency_key: IdempotencyKey | UnsetType = UNSET
     recipe: RecipeName = "default"
     destination: DestinationName = "default"
@@ -114,6 +129,7 @@ class JobAccepted(Event, frozen=True, kw_only=True, tag="job.accepted.v1"):
     idempotency_key: IdempotencyKey | UnsetType = UNSET
     deadline: Deadline | UnsetType = UNSET
     notify_url: NotifyUrl | UnsetType = UNSET
+    handed_in_at: HandedInAt | UnsetType = UNSET
 
 
 class JobRefused(Event, frozen=True, kw_only=True, tag="job.refused.v1"):
@@ -135,6 +151,8 @@ class JobSealed(Event, frozen=True, kw_only=True, tag="job.sealed.v1"):
     destination: DestinationName
     images: ImageCount
     occurred_at: OccurredAt
+    deadline: Deadline | UnsetType = UNSET
+    handed_in_at: HandedInAt | UnsetType = UNSET
 
 
 class JobFinished(Event, frozen=True, kw_only=True, tag="job.finished.v1"):
@@ -252,6 +270,7 @@ class CallCompleted(Event, frozen=True, kw_only=True, tag="call.completed.v1"):
         Annotated[int, Meta(ge=1, description="The API takes no more than these in a call.")]
         | UnsetType
     ) = UNSET
+    decision: LaneDecision | UnsetType = UNSET
 
 
 class LaneTold(Event, frozen=True, kw_only=True, tag="lane.told.v1"):
@@ -326,9 +345,16 @@ class LaneRecorded(Event, frozen=True, kw_only=True, tag="lane.recorded.v1"):
         Annotated[Reason, Meta(description="Why nothing is sent until a person decides.")]
         | UnsetType
     ) = UNSET
+    held_since: (
+        Annotated[Instant, Meta(description="Since when the lane stands still.")] | UnsetType
+    ) = UNSET
+    decision: LaneDecision | UnsetType = UNSET
     usual_seconds: (
         Annotated[float, Meta(ge=0, description="What the customer's calls have usually taken.")]
         | UnsetType
+    ) = UNSET
+    usual_images: (
+        Annotated[float, Meta(ge=0, description="How many images those calls had.")] | UnsetType
     ) = UNSET
     overdue_since: (
         Annotated[Instant, Meta(description="Since when the call takes far longer than usual.")]
@@ -359,3 +385,16 @@ class TopologyRecorded(Event, frozen=True, kw_only=True, tag="topology.recorded.
     strict_partitions: Annotated[int, Meta(ge=1, description="The setting of this name.")]
     partitioner: Annotated[Literal["murmur2"], Meta(description="What maps a key to a partition.")]
     occurred_at: OccurredAt
+    spread_partitions: (
+        Annotated[int, Meta(ge=1, description="The setting of this name.")] | UnsetType
+    ) = UNSET
+    topics: (
+        Annotated[list[RecordedTopic], Meta(description="Every topic as it was made.")] | UnsetType
+    ) = UNSET
+    growing_to: (
+        Annotated[
+            PartitionCounts,
+            Meta(description="A migration to these is under way: until it ends no service runs."),
+        ]
+        | UnsetType
+    ) = UNSET

@@ -55,6 +55,13 @@ OccurredAt = Annotated[datetime, Meta(tz=True, description="When the sender said
 Deadline = Annotated[
     datetime, Meta(tz=True, description="When the job should be done; one in the past is refused.")
 ]
+HandedInAt = Annotated[
+    datetime,
+    Meta(
+        tz=True,
+        description="When the broker took the list. What is decided about a customer holds for jobs up to then.",
+    ),
+]
 Reason = Annotated[str, Meta(max_length=2_000, description="In words, without anything internal.")]
 Group = Annotated[
     str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -21,6 +21,7 @@ from imagelane.contracts.fields import (
     Reference,
     Sha256,
     SizeBytes,
+    Text255,
 )
 
 
@@ -118,8 +119,34 @@ class CallPlan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ) = UNSET
 
 
+class LaneDecision(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a person decided about a held call: a `release.lane` that was carried out."""
+
+    decision: Annotated[
+        Literal["retry", "treat_as_done", "treat_as_failed"], Meta(description="As commanded.")
+    ]
+    decided_by: Annotated[Text255, Meta(description="Who decided.")]
+    decided_at: Annotated[Instant, Meta(description="When, by the clock of who sent the command.")]
+    note: Reason | UnsetType = UNSET
+
+
 class AttemptsOfImages(Struct, frozen=True, kw_only=True):
     """Images of a job that were sent `attempts` times and came back failed."""
 
     attempts: Annotated[int, Meta(ge=1, description="How often they were sent.")]
     images: ImageSet
+
+
+class RecordedTopic(Struct, frozen=True, kw_only=True):
+    """A topic as it was made."""
+
+    name: Annotated[str, Meta(description="Without the deployment's prefix.")]
+    partitions: Annotated[int, Meta(ge=1, description="How many it has.")]
+    topic_id: Annotated[str, Meta(description="Kafka's own: another one means that it was remade.")]
+
+
+class PartitionCounts(Struct, frozen=True, kw_only=True):
+    """How many partitions topics have, by their kind."""
+
+    strict_partitions: Annotated[int, Meta(ge=1, description="The setting of this name.")]
+    spread_partitions: Annotated[int, Meta(ge=1, description="The setting of this name.")]

@@ -32,7 +32,13 @@ EVENTS: Final[dict[str, type[msgspec.Struct]]] = {LIST_SUBMITTED: e.ListSubmitte
 
 _BEYOND_STRUCTS: Final[dict[str, dict[str, Any]]] = {
     # Intake refuses a list that breaks this, with a reason, so its struct must still take one in.
-    LIST_SUBMITTED: {"oneOf": [{"required": ["urls"]}, {"required": ["list_url"]}]},
+    LIST_SUBMITTED: {
+        "oneOf": [
+            {"required": ["urls"]},
+            {"required": ["list_url"]},
+            {"required": ["upload_sha256"]},
+        ]
+    },
 }
 
 

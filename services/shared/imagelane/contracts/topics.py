@@ -6,6 +6,7 @@ from typing import Final
 
 from imagelane.contracts import commands as c
 from imagelane.contracts import events as e
+from imagelane.contracts import keys as k
 
 URLS: Final = "urls"
 REQUESTED: Final = "requested"
@@ -21,6 +22,7 @@ CALLBACKS: Final = "callbacks"
 TICKS: Final = "ticks"
 CALLS: Final = "calls"
 TOPOLOGY: Final = "topology"
+KEYS: Final = "keys"
 
 EVENTS_OF: Final[dict[str, tuple[type[e.Event], ...]]] = {
     REQUESTED: (e.ImageRequested,),
@@ -36,6 +38,7 @@ EVENTS_OF: Final[dict[str, tuple[type[e.Event], ...]]] = {
     TICKS: (e.LaneTicked,),
     CALLS: (e.LaneRecorded, e.JobRecorded),
     TOPOLOGY: (e.TopologyRecorded,),
+    KEYS: (k.KeyRecorded,),
 }
 """The closed list for every topic but `urls`, which takes `ListSubmitted` in three shapes."""
 

@@ -44,6 +44,8 @@ class Code(StrEnum):
     UNKNOWN_DESTINATION = "unknown_destination"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     DEADLINE_PASSED = "deadline_passed"
+    JOB_DELETED = "job_deleted"
+    SUBMISSION_TOO_OLD = "submission_too_old"
 
 
 REASONS: Final[dict[Code, str]] = {
@@ -75,6 +77,8 @@ REASONS: Final[dict[Code, str]] = {
     Code.UNKNOWN_DESTINATION: "there is no such destination",
     Code.IDEMPOTENCY_CONFLICT: "the idempotency key was used with other content",
     Code.DEADLINE_PASSED: "the job's deadline had already passed",
+    Code.JOB_DELETED: "the job of this idempotency key was deleted",
+    Code.SUBMISSION_TOO_OLD: "the list was handed in too long ago",
 }
 
 

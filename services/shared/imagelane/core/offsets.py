@@ -126,6 +126,11 @@ class OffsetTracker:
         return self._received[0] if self._received else self._next
 
     @property
+    def position(self) -> int | None:
+        """The offset after the newest received record, else the start; None without either."""
+        return self._next
+
+    @property
     def span(self) -> int:
         """How many received records lie at or above the committable offset, finished ones included."""
         return len(self._received)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Final
+
+MAX_FOLDER_CHARS: Final = 200
+_PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,42 @@ def result_path(job_id: str, index: int, output: OutputSpec) -> str:
     return f"{job_id}/{index}/{output.file_name}"
 
 
+def result_folder(job_id: str) -> str:
+    """What all results of a job lie below, below their destination."""
+    return job_id
+
+
 def original_key(job_id: str, index: int) -> str:
     """Where the private part of the store keeps an original."""
-    return f"originals/{job_id}/{index}"
+    return f"{originals_folder(job_id)}/{index}"
 
 
-def list_key(job_id: str) -> str:
+def originals_folder(job_id: str) -> str:
+    """What all originals of a job lie below."""
+    return f"originals/{job_id}"
+
+
+def list_key(customer_id: str, job_id: str) -> str:
     """Where the private part of the store keeps the accepted list."""
-    return f"lists/{job_id}"
+    return f"{lists_folder(customer_id)}/{job_id}"
+
+
+def lists_folder(customer_id: str) -> str:
+    """What all accepted lists of a customer lie below."""
+    return f"lists/{folder_name(customer_id)}"
+
+
+def folder_name(customer_id: str) -> str:
+    """A customer's name among keys, whatever characters the ID has; no two customers share one.
+
+    Lower-case letters, digits and `-` are themselves, every other byte is `_` and its two hexadecimal
+    digits; a name that would be too long is `__` and the ID's SHA-256.
+    """
+    name = "".join(_shown(byte) for byte in customer_id.encode())
+    if len(name) > MAX_FOLDER_CHARS:
+        return f"__{hashlib.sha256(customer_id.encode()).hexdigest()}"
+    return name
+
+
+def _shown(byte: int) -> str:
+    return chr(byte) if byte in _PLAIN else f"_{byte:02x}"

@@ -6,11 +6,15 @@ The header names are those of KIP-1191 (`__dlq.errors.…`), which native viewer
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from imagelane.contracts.codec import Headers
 from imagelane.contracts.topics import dead_letter_topic
-from imagelane.platform.producer import EventProducer
+from imagelane.platform.metrics_dead_letters import DEAD_LETTERS
 from imagelane.platform.records import Record
+
+if TYPE_CHECKING:  # the batcher has no such producer, and shall not serve its metrics
+    from imagelane.platform.producer import EventProducer
 
 
 def dead_letter_headers(record: Record, error: Exception, *, group: str) -> Headers:
@@ -31,6 +35,7 @@ def send_dead_letter(
     producer: EventProducer, record: Record, error: Exception, *, group: str
 ) -> asyncio.Future[None]:
     """Sends the record's own key, value and headers to `dlq.<topic>`; await it before `done`."""
+    DEAD_LETTERS.labels(record.topic).inc()
     return producer.send_bytes(
         dead_letter_topic(record.topic),
         key=record.key,

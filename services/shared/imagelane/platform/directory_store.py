@@ -14,14 +14,21 @@ import asyncio
 import os
 import secrets
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Final, TypeVar
 
-from imagelane.platform.object_keys import checked_key
-from imagelane.platform.store import ObjectHeaders, ObjectMissingError, StoreUnavailableError
+from imagelane.platform.object_keys import checked_key, checked_prefix
+from imagelane.platform.store import (
+    Listed,
+    ObjectHeaders,
+    ObjectMissingError,
+    StoreUnavailableError,
+)
 
 INLINE_BYTES: Final = 1 << 20
 CHUNK_BYTES: Final = 1 << 20
@@ -29,6 +36,7 @@ PUBLISH_TRIES: Final = 5
 TEMPORARY: Final = ".partial"  # no key begins with a dot
 
 Result = TypeVar("Result")
+_Entry = tuple[str, bool, float]
 
 
 @dataclass(slots=True)
@@ -52,6 +60,8 @@ class DirectoryStore:
         self._prefix = f"{root}/"
         self._temporaries = f"{root}/{TEMPORARY}"
         self._fsync = fsync
+        self._writer = secrets.token_hex(12)
+        self._numbers = count()
 
     async def put(
         self, key: str, data: bytes, headers: ObjectHeaders, *, if_absent: bool = False
@@ -100,6 +110,18 @@ class DirectoryStore:
         with suppress(ObjectMissingError), self._reads(key):
             os.unlink(path)  # noqa: PTH108 - a Path costs more than the call
 
+    async def list(self, prefix: str) -> AsyncIterator[Listed]:
+        """See `ObjectStore.list`. A folder is a page, read in a thread."""
+        parent, slash, beginning = checked_prefix(prefix).rpartition("/")
+        async for one in self._walk(parent + slash, beginning):
+            yield one
+
+    async def delete_folder(self, folder: str) -> None:
+        """See `ObjectStore.delete_folder`. Its folders go, too."""
+        path = self._path(folder)
+        with suppress(ObjectMissingError), self._reads(folder):
+            await asyncio.to_thread(_remove_tree, path)
+
     @asynccontextmanager
     async def reading(self, key: str) -> AsyncIterator[int]:
         """See `ObjectStore.reading`: the file's own descriptor, read-only."""
@@ -144,6 +166,17 @@ class DirectoryStore:
                 with suppress(OSError):  # not empty, or another process was quicker
                     folder.rmdir()
 
+    async def _walk(self, folder: str, beginning: str) -> AsyncIterator[Listed]:
+        entries: Iterable[_Entry] = ()
+        with suppress(ObjectMissingError), self._reads(folder):
+            entries = await asyncio.to_thread(_entries, self._prefix + folder, beginning)
+        for name, is_folder, seconds in entries:
+            if is_folder:
+                async for one in self._walk(f"{folder}{name}/", ""):
+                    yield one
+            else:
+                yield Listed(folder + name, datetime.fromtimestamp(seconds, UTC))
+
     def _path(self, key: str) -> str:
         return self._prefix + checked_key(key)
 
@@ -155,7 +188,7 @@ class DirectoryStore:
     @contextmanager
     def _temporary(self) -> Iterator[_Temporary]:
         """An empty file on the same file system, gone at the end unless it was moved away."""
-        path = f"{self._temporaries}/{secrets.token_hex(12)}"
+        path = f"{self._temporaries}/{self._writer}-{next(self._numbers)}"
         with self._writes():
             try:
                 descriptor = _create(path)
@@ -177,7 +210,7 @@ class DirectoryStore:
             try:
                 (os.link if if_absent else os.rename)(file.path, target)
             except FileNotFoundError:  # the folder is not there yet, or was just removed as empty
-                Path(target).parent.mkdir(parents=True, exist_ok=True)
+                _make_folder(os.path.dirname(target))  # noqa: PTH120 - one per image: a Path costs more
             except FileExistsError:
                 return False
             else:
@@ -207,8 +240,43 @@ class DirectoryStore:
             raise StoreUnavailableError(f"cannot write: {error}") from error
 
 
+def _entries(folder: str, beginning: str) -> list[_Entry]:
+    """The folder's files and folders, in the order of the keys, with the time of their last change."""
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(beginning) and not entry.name.startswith("."):
+                with suppress(FileNotFoundError):  # it has gone meanwhile
+                    at_seconds = entry.stat(follow_symlinks=False).st_mtime
+                    found.append((entry.name, entry.is_dir(follow_symlinks=False), at_seconds))
+    return sorted(found, key=lambda one: f"{one[0]}/" if one[1] else one[0])
+
+
+def _remove_tree(path: str) -> None:
+    os.lstat(path)
+    for folder, _, names in os.walk(path, topdown=False, onerror=_raise_unless_gone):
+        for name in names:
+            Path(folder, name).unlink(missing_ok=True)
+        with suppress(OSError):  # somebody has just put an object there
+            Path(folder).rmdir()
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
 def _create(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+
+
+def _make_folder(path: str) -> None:
+    try:
+        os.mkdir(path)  # noqa: PTH102 - as above
+    except FileNotFoundError:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        pass
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

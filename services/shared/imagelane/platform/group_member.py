@@ -12,8 +12,11 @@ from typing import Final
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from imagelane.core.health import Place
 from imagelane.core.offsets import OffsetTracker, decode_progress
+from imagelane.platform.committed import read_commits
 from imagelane.platform.groups import consumer_properties, passes
+from imagelane.platform.metrics_consumer import MemberCounts
 from imagelane.platform.settings import KafkaSettings
 from imagelane.platform.tenures import Arrival, Backlog, Mark, Tenure, WorkLimits
 
@@ -26,8 +29,6 @@ COMMIT_SECONDS: Final = 1.0
 COMMIT_ANSWER_SECONDS: Final = 30.0
 DRAIN_SECONDS: Final = 0.5
 DRAIN_STEP_SECONDS: Final = 0.01
-READ_COMMITS_SECONDS: Final = 30.0
-READ_COMMITS_PAUSE_SECONDS: Final = 0.5
 LEAVE_SECONDS: Final = 6.0  # a clean leave takes one; only a broker that is away takes longer
 QUIET_ERRORS_SECONDS: Final = 10.0
 
@@ -61,6 +62,13 @@ class GroupMember:
         self._quiet_until = 0.0
         self._closing = threading.Event()
         self._log = structlog.get_logger("imagelane.consumer")
+        self.turned_at = time.monotonic()
+        self.positions: dict[Place, int | None] = {}
+        """The partitions that it has, each with the offset after the newest record received.
+
+        As of a second ago, and replaced as a whole: for every thread.
+        """
+        self._counts = MemberCounts(service)
         self._consumer = Consumer(
             {
                 **consumer_properties(settings, service),
@@ -105,7 +113,8 @@ class GroupMember:
         while not self._closing.is_set():
             self._read()
             self._apply_marks()
-            if time.monotonic() >= self._commit_at:
+            self.turned_at = time.monotonic()
+            if self.turned_at >= self._commit_at:
                 self._commit()
 
     # Reading ahead
@@ -146,6 +155,7 @@ class GroupMember:
 
     def _admit(self, messages: Iterable[Message]) -> None:
         batch: list[Arrival] = []
+        skipped = 0
         for message in messages:
             error = message.error()
             if error is not None:
@@ -155,9 +165,14 @@ class GroupMember:
                 continue
             tenure = self._tenures.get((message.topic(), message.partition()))
             offset = message.offset()
-            if tenure is not None and offset is not None and tenure.tracker.receive(offset):
+            if tenure is None or offset is None:
+                continue
+            if tenure.tracker.receive(offset):
                 self.backlog.add(message)
                 batch.append((tenure, offset, message, tenure.tracker.note_of(offset)))
+            else:
+                skipped += 1
+        self._counts.received(len(batch), skipped)
         if batch:
             self._deliver(batch)
 
@@ -172,16 +187,20 @@ class GroupMember:
     # Finishing and committing
 
     def _apply_marks(self) -> None:
+        done = in_vain = 0
         while self.marks:
             tenure, offset, note = self.marks.popleft()
             if tenure.revoked:
-                continue
-            if note is None:
+                in_vain += note is None
+            elif note is None:
                 tenure.tracker.finish(offset)
+                done += 1
             else:
                 tenure.tracker.note(offset, note)
+        self._counts.finished(done, in_vain)
 
     def _commit(self) -> None:
+        self._tell_positions()
         self._commit_at = time.monotonic() + COMMIT_SECONDS
         offsets = self._uncommitted(self._tenures.values())
         if offsets:
@@ -204,6 +223,7 @@ class GroupMember:
             tenure = self._tenures.get((partition.topic, partition.partition))
             if error is None and partition.error is None and tenure is not None:
                 tenure.committed = (partition.offset, partition.metadata or "")
+        self._counts.committed(ok=error is None)
         if error is not None:
             self._log.warning("commit.failed", error=error.str())
 
@@ -213,7 +233,7 @@ class GroupMember:
         if self._closing.is_set() or not partitions:
             return
         starts = []
-        for found in self._read_commits(partitions):
+        for found in read_commits(consumer, partitions, self._closing):
             start = found.offset if found.offset >= 0 else None
             progress = decode_progress(found.offset, found.metadata)
             tenure = Tenure(
@@ -224,31 +244,18 @@ class GroupMember:
         consumer.incremental_assign(starts)
         if self._paused:
             consumer.pause(starts)
-        self._log.info("partitions.assigned", partitions=_names(partitions))
-
-    def _read_commits(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        deadline = time.monotonic() + READ_COMMITS_SECONDS
-        while True:
-            try:
-                return _without_errors(
-                    self._consumer.committed(partitions, timeout=READ_COMMITS_SECONDS / 3)
-                )
-            except KafkaException as error:
-                if time.monotonic() > deadline or not passes(error.args[0]):
-                    raise
-                self._log.warning("commits.not_read", error=error.args[0].str())
-            self._closing.wait(READ_COMMITS_PAUSE_SECONDS)
+        self._moved("assigned", partitions)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._give_up(self._tenures_of(partitions))
         if self._paused:
             consumer.resume(partitions)  # or they would come back paused
         consumer.incremental_unassign(partitions)
-        self._log.info("partitions.revoked", partitions=_names(partitions))
+        self._moved("revoked", partitions)
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._drop(self._tenures_of(partitions))
-        self._log.warning("partitions.lost", partitions=_names(partitions))
+        self._moved("lost", partitions)
 
     def _tenures_of(self, partitions: Iterable[TopicPartition]) -> list[Tenure]:
         named = ((partition.topic, partition.partition) for partition in partitions)
@@ -278,13 +285,14 @@ class GroupMember:
             tenure.leaving = tenure.revoked = True
             del self._tenures[self._settings.topic(tenure.topic), tenure.partition]
 
+    def _moved(self, how: str, partitions: list[TopicPartition]) -> None:
+        names = [f"{one.topic}[{one.partition}]" for one in partitions]
+        say = self._log.warning if how == "lost" else self._log.info
+        say(f"partitions.{how}", partitions=names)
+        self._counts.moved(how, len(partitions))
+        self._tell_positions()
 
-def _without_errors(partitions: list[TopicPartition]) -> list[TopicPartition]:
-    for one in partitions:
-        if one.error is not None:
-            raise KafkaException(one.error)
-    return partitions
-
-
-def _names(partitions: Iterable[TopicPartition]) -> list[str]:
-    return [f"{one.topic}[{one.partition}]" for one in partitions]
+    def _tell_positions(self) -> None:
+        self.positions = {
+            (one.topic, one.partition): one.tracker.position for one in self._tenures.values()
+        }

@@ -17,6 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
 )
 
 from imagelane.platform.settings import KafkaSettings
+from imagelane.platform.troubles import Troubles
 
 Property = str | int | float | bool
 
@@ -75,6 +76,12 @@ def client_properties(settings: KafkaSettings) -> dict[str, Property]:
         **settings.client,
         "bootstrap.servers": settings.bootstrap_servers,
     }
+
+
+def admin_client(settings: KafkaSettings) -> AdminClient:
+    """An admin client whose complaints go to the log. Raises `KafkaException` for wrong properties."""
+    troubles = Troubles(structlog.get_logger("imagelane.admin"))
+    return AdminClient(client_properties(settings), error_cb=troubles)
 
 
 def consumer_properties(settings: KafkaSettings, service: str) -> dict[str, Property]:
@@ -139,7 +146,7 @@ def configure_group(settings: KafkaSettings, service: str) -> None:
     }
     at_once = {"consumer.assignment.interval.ms": "0"}  # from Kafka 4.3 on; a second otherwise
     name = settings.group(service)
-    admin = AdminClient(client_properties(settings))
+    admin = admin_client(settings)
     try:
         for wanted in (timing, at_once):
             if not _has_configs(admin, name, wanted):

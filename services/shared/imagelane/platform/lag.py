@@ -9,12 +9,11 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported
-    AdminClient,
     OffsetSpec,
 )
 
 from imagelane.core.offsets import decode_progress
-from imagelane.platform.groups import client_properties
+from imagelane.platform.groups import admin_client, client_properties
 from imagelane.platform.settings import KafkaSettings
 
 REQUEST_SECONDS: Final = 5.0
@@ -37,7 +36,7 @@ class LagReader:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._admin = AdminClient(client_properties(settings))
+        self._admin = admin_client(settings)
         self._partitions: dict[str, tuple[float, list[int]]] = {}
         self._groups: dict[str, Consumer] = {}
         self._making = threading.Lock()
@@ -49,6 +48,10 @@ class LagReader:
     async def committed(self, service: str, topic: str) -> dict[int, int]:
         """What the service's group has committed; partitions without a commit are left out."""
         return {one.partition: one.offset for one in await self._commits(service, topic)}
+
+    async def first_offsets(self, topic: str) -> dict[int, int]:
+        """The oldest record that is still there, for every partition."""
+        return await self._offsets(topic, FIRST)
 
     async def unread(self, service: str, topic: str) -> dict[int, int]:
         """How many records the service's group has not finished, for every partition.

@@ -14,40 +14,50 @@ import uvloop
 
 from imagelane.platform import logs
 from imagelane.platform.settings import ServiceSettings, SettingsError, load_or_exit
+from imagelane.platform.topology import TopologyError
 
 Settings = TypeVar("Settings", bound=ServiceSettings)
 Run = Callable[[Settings, asyncio.Event], Awaitable[None]]
 
 GARBAGE_THRESHOLDS: Final = (20_000, 20, 20)
 """Looks for cyclic garbage less often than Python's 700: that took 5 % of the CPU time (measured)."""
+WRONG_TOPICS: Final = 76
 
 
 def run_service(name: str, settings_class: type[Settings], run: Run[Settings]) -> None:
     """Runs `run(settings, stop)` until it returns; SIGTERM and SIGINT set `stop`.
 
     Exits with 0 after a clean end, 1 after an unexpected error (logged once, here), 2 for wrong
-    settings, also when they prove wrong in use and `run` raises `SettingsError`. A service that
-    cannot go on raises: the supervisor or Kubernetes starts it anew.
+    settings, also when they prove wrong in use and `run` raises `SettingsError`, 76 after a
+    `TopologyError`, which is one line of the log. A service that cannot go on raises: the
+    supervisor or Kubernetes starts it anew.
     """
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     settings = load_or_exit(settings_class)
     logs.configure(settings.log, service=name)
     log = structlog.get_logger("imagelane.lifecycle")
 
-    async def main() -> None:
+    async def main() -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(one, stop.set)
         log.info("service.started")
-        await run(settings, stop)
-        log.info("service.stopped")
+        code = 0
+        try:
+            await run(settings, stop)
+            log.info("service.stopped")
+        except* TopologyError as differences:
+            log.error("topology.differs", reason=str(differences.exceptions[0]))  # noqa: TRY400 - said in full
+            code = WRONG_TOPICS
+        return code
 
     try:
-        uvloop.run(main())
+        code = uvloop.run(main())
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
     except Exception:
         log.exception("service.failed")
         sys.exit(1)
+    sys.exit(code)

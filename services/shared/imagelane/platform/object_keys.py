@@ -17,3 +17,10 @@ def checked_key(key: str) -> str:
     if len(key) > MAX_KEY_CHARS or not _KEY.fullmatch(key):
         raise ValueError(f"not a key of the object store: {key[:200]!r}")
     return key
+
+
+def checked_prefix(prefix: str) -> str:
+    """The prefix itself. Raises `ValueError` for one with which no key can begin."""
+    if prefix:
+        checked_key(prefix.removesuffix("/"))
+    return prefix

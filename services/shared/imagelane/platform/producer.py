@@ -11,8 +11,12 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from imagelane.contracts.codec import Headers, encode, headers_of, key_of
 from imagelane.contracts.events import Event
-from imagelane.contracts.topics import TOPIC_OF
+from imagelane.contracts.topics import SPREAD, TOPIC_OF
+from imagelane.core.partitioning import partition_of
+from imagelane.platform.groups import client_properties
+from imagelane.platform.metrics_producer import DELIVERED, FAILED, UNDER_WAY
 from imagelane.platform.settings import KafkaSettings
+from imagelane.platform.troubles import Troubles
 
 PRODUCER_DEFAULTS: Final[dict[str, str | int | bool]] = {
     "partitioner": "murmur2_random",  # librdkafka's default lands elsewhere than Faust's and Java's
@@ -29,7 +33,6 @@ BY_IMAGE: Final[dict[str, str | int]] = {"linger.ms": 50}
 """Overrides for a producer of an event per image: nobody waits for a single one, and each request that
 they share spares the broker and the next service as much CPU as several images (measured: 12 % of all)."""
 POLL_SECONDS: Final = 0.1
-QUIET_ERRORS_SECONDS: Final = 10.0
 
 
 class DeliveryError(Exception):
@@ -48,15 +51,13 @@ class EventProducer:
         self._settings = settings
         self._source = source
         self._loop = asyncio.get_running_loop()
-        self._log = structlog.get_logger("imagelane.producer")
-        self._quiet_until = 0.0
+        self._troubles = Troubles(structlog.get_logger("imagelane.producer"))
         self._open: set[asyncio.Future[None]] = set()
         self._reports: list[tuple[asyncio.Future[None], KafkaError | None]] = []
         self._producer = Producer(
             {
                 **PRODUCER_DEFAULTS,
-                **settings.client,
-                "bootstrap.servers": settings.bootstrap_servers,
+                **client_properties(settings),
                 "error_cb": self._on_error,
                 **(overrides or {}),
             }
@@ -66,10 +67,17 @@ class EventProducer:
         self._poller.start()
 
     def send(self, event: Event, *, partition: int | None = None) -> asyncio.Future[None]:
-        """Sends the event to its topic under its customer's key."""
+        """Sends the event to its topic under its customer's key.
+
+        On a strict topic it goes to the partition that follows from the settings, whatever the
+        topic has become: the customer must never be in two places.
+        """
+        topic, key = TOPIC_OF[type(event)], key_of(event)
+        if partition is None and topic not in SPREAD:
+            partition = partition_of(key, self._settings.strict_partitions)
         return self.send_bytes(
-            TOPIC_OF[type(event)],
-            key=key_of(event),
+            topic,
+            key=key,
             value=encode(event),
             headers=headers_of(event, source=self._source),
             partition=partition,
@@ -138,6 +146,9 @@ class EventProducer:
 
     def _settle(self) -> None:
         reports, self._reports = self._reports, []
+        failed = sum(error is not None for _, error in reports)
+        DELIVERED.inc(len(reports) - failed)
+        FAILED.inc(failed)
         for future, error in reports:
             self._open.discard(future)
             if future.done():
@@ -146,13 +157,13 @@ class EventProducer:
                 future.set_result(None)
             else:
                 future.set_exception(DeliveryError(error.str()))
+        UNDER_WAY.set(len(self._open))
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self._loop.call_soon_threadsafe(self._fail_all, DeliveryError(error.str()))
-        elif self._loop.time() >= self._quiet_until:
-            self._quiet_until = self._loop.time() + QUIET_ERRORS_SECONDS
-            self._log.warning("kafka.trouble", error=error.str())
+        else:
+            self._troubles(error)
 
     def _fail_all(self, error: DeliveryError) -> None:
         for future in self._open:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,18 +13,25 @@ import aiohttp
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagelane.platform.object_keys import checked_key
+from imagelane.platform.object_keys import checked_key, checked_prefix
 from imagelane.platform.settings import S3Settings
-from imagelane.platform.store import ObjectHeaders, ObjectMissingError, StoreUnavailableError
+from imagelane.platform.store import (
+    Listed,
+    ObjectHeaders,
+    ObjectMissingError,
+    StoreUnavailableError,
+)
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import PaginatorConfigTypeDef
 
 CHUNK_BYTES: Final = 1 << 20
 CONNECT_SECONDS: Final = 5
 READ_SECONDS: Final = 30
 ATTEMPTS: Final = 3
 CONFLICT_TRIES: Final = 5
+PAGE_OBJECTS: Final = 1_000
 CONFLICT_WAIT_SECONDS: Final = 0.2
 HTTP_NOT_FOUND: Final = 404
 HTTP_CONFLICT: Final = 409
@@ -134,6 +141,32 @@ class S3Store:
         with self._failures(key):
             await self._client.delete_object(Bucket=self._bucket, Key=place)
 
+    async def list(self, prefix: str) -> AsyncIterator[Listed]:
+        """See `ObjectStore.list`. A thousand objects are a page."""
+        place = self._prefix + checked_prefix(prefix)
+        pages = self._client.get_paginator("list_objects_v2")
+        size: PaginatorConfigTypeDef = {"PageSize": PAGE_OBJECTS}
+        found = pages.paginate(Bucket=self._bucket, Prefix=place, PaginationConfig=size).__aiter__()
+        while True:
+            with self._failures(prefix):
+                page = await anext(found, None)
+            if page is None:
+                return
+            for one in page.get("Contents", ()):
+                yield Listed(one["Key"].removeprefix(self._prefix), one["LastModified"])
+
+    async def delete_folder(self, folder: str) -> None:
+        """See `ObjectStore.delete_folder`. A thousand objects go with one request."""
+        self._key(folder)
+        keys: list[str] = []
+        async for one in self.list(f"{folder}/"):
+            keys.append(one.key)
+            if len(keys) == PAGE_OBJECTS:
+                await self._delete_all(keys)
+                keys = []
+        if keys:
+            await self._delete_all(keys)
+
     @asynccontextmanager
     async def reading(self, key: str) -> AsyncIterator[int]:
         """See `ObjectStore.reading`: a memfd with the object's bytes."""
@@ -154,6 +187,15 @@ class S3Store:
 
     async def close(self) -> None:
         """The client is closed by whoever opened it."""
+
+    async def _delete_all(self, keys: Sequence[str]) -> None:
+        with self._failures(keys[0]):
+            answer = await self._client.delete_objects(
+                Bucket=self._bucket,
+                Delete={"Objects": [{"Key": self._key(key)} for key in keys], "Quiet": True},
+            )
+        if errors := answer.get("Errors"):
+            raise StoreUnavailableError(f"bucket {self._bucket!r}: cannot delete: {errors[0]}")
 
     def _key(self, key: str) -> str:
         return self._prefix + checked_key(key)

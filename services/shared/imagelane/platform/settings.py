@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENV_PREFIX = "IMAGELANE_"
 ENV_NESTED = "__"
+DEFAULT_DEPLOYMENT = "imagelane"
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -102,7 +103,7 @@ class LogSettings(SettingsGroup):
 
 
 class HealthSettings(SettingsGroup):
-    """Where `/livez`, `/readyz` and `/metrics` are served."""
+    """Where `/livez`, `/readyz`, `/startupz` and `/metrics` are served."""
 
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: Port = Field(default=0, description="0 takes no port: nothing is served.")
@@ -246,7 +247,7 @@ class ServiceSettings(EnvironmentSettings):
 
     kafka: KafkaSettings
     deployment_id: str = Field(
-        default="imagelane",
+        default=DEFAULT_DEPLOYMENT,
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
         description="Whose topics these are. A second deployment under the same topics is refused.",
     )

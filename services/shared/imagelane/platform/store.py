@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Protocol
 
 PUBLIC_CACHE_CONTROL: Final = "public, max-age=31536000, immutable"
@@ -28,6 +29,14 @@ class ObjectHeaders:
 
     content_type: str
     cache_control: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as a listing shows it: its key, and when it was last put."""
+
+    key: str
+    modified_at: datetime
 
 
 class ObjectStore(Protocol):
@@ -57,6 +66,20 @@ class ObjectStore(Protocol):
 
     async def delete(self, key: str) -> None:
         """Removes the object; an absent one is no error."""
+        ...
+
+    def list(self, prefix: str) -> AsyncIterator[Listed]:
+        """Every object whose key begins with `prefix`, in the order of the keys, page by page.
+
+        An empty prefix is all of them. What is put or deleted meanwhile may or may not be among them.
+        """
+        ...
+
+    async def delete_folder(self, folder: str) -> None:
+        """Removes every object whose key begins with `folder` and a slash; none is no error.
+
+        What is put there meanwhile may stay.
+        """
         ...
 
     def reading(self, key: str) -> AbstractAsyncContextManager[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Final, TypeVar, cast
 from imagelane.contracts.codec import Headers
 from imagelane.contracts.topics import SPREAD, URLS
 from imagelane.core.fairness import FairQueue
+from imagelane.core.health import MemberState
 from imagelane.core.offsets import check_note
 from imagelane.core.partitioning import partition_of
 from imagelane.platform.group_member import GroupMember
@@ -76,6 +78,7 @@ class WorkConsumer:
         self._ready = asyncio.Event()
         self._stopping = False
         self._in_work: dict[WorkItem, float] = {}
+        self._moves = 0
         self._stall_check: asyncio.TimerHandle | None = None
         self._member: GroupMember | None = None
 
@@ -99,6 +102,20 @@ class WorkConsumer:
     def read_ahead(self) -> int:
         """How many records were read and not yet taken."""
         return self._running.backlog.records
+
+    @property
+    def state(self) -> MemberState:
+        """What the health probes want to know of it."""
+        member = self._member
+        if member is None:
+            return MemberState(time.monotonic(), {}, unready="it does not join its group yet")
+        return MemberState(
+            turned_at=member.turned_at,
+            positions=member.positions,
+            read_ahead=member.backlog.records,
+            in_work=len(self._in_work),
+            moves=self._moves,
+        )
 
     async def take(self) -> WorkItem:
         """The next record: customers take turns over everything read ahead.
@@ -127,6 +144,7 @@ class WorkConsumer:
             tenure,
         )
         tenure.in_work += 1
+        self._moves += 1
         self._in_work[item] = self._loop.time()
         return item
 
@@ -143,6 +161,7 @@ class WorkConsumer:
         """The record's effects are durable. Once for each item taken."""
         if self._in_work.pop(item, None) is None and not item.revoked:
             raise ValueError(f"{_name_of(item)} is not in work")
+        self._moves += 1
         self._running.marks.append((item.tenure, item.record.offset, None))
         item.tenure.in_work -= 1
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from imagelane.batcher.core.decisions import Decisions
 from imagelane.batcher.core.lane import Lane, OpenRequest
+from imagelane.batcher.core.lane_life import Move
 from imagelane.batcher.core.moment import Moment
 from imagelane.batcher.core.policy import Waiting, doubled
 from imagelane.contracts.events import BatchRequested
@@ -25,20 +26,29 @@ def ask(lane: Lane, now: Moment, out: Decisions) -> float:
         return _repeat(lane.open, lane, now, out)
     images = sum(job.sendable for job in lane.jobs.values())
     if not images:
-        lane.waiting_since_seconds = None
-        lane.warm = lane.warm and any(job.in_doubt for job in lane.jobs.values())
+        _rest(lane)
         return inf
     if lane.waiting_since_seconds is None:
         lane.waiting_since_seconds = now.seconds
+    if lane.state == "idle":
+        lane.move(Move.FILL)
     moment = max(_moment_to_ask(lane, images), lane.busy_until_seconds)
     return moment if moment > now.seconds else _open(lane, now, out)
+
+
+def _rest(lane: Lane) -> None:
+    lane.waiting_since_seconds = None
+    if lane.state == "gathering":
+        lane.move(Move.DRAIN)
+    elif lane.state == "warm" and not any(job.in_doubt for job in lane.jobs.values()):
+        lane.move(Move.COOL)
 
 
 def _moment_to_ask(lane: Lane, images: int) -> float:
     waiting = Waiting(
         images=images,
         since_seconds=lane.waiting_since_seconds or 0.0,
-        warm=lane.warm,
+        warm=lane.state == "warm",
         some_job_is_fully_seen=any(
             job.is_fully_seen and job.sendable for job in lane.jobs.values()
         ),
@@ -50,6 +60,7 @@ def _moment_to_ask(lane: Lane, images: int) -> float:
 
 def _repeat(request: OpenRequest, lane: Lane, now: Moment, out: Decisions) -> float:
     if request.due_seconds <= now.seconds:
+        lane.move(Move.SEND)
         out.events.append(request.event)
         wait = doubled(lane.rules.resend_after_seconds, request.tries)
         request.tries, request.due_seconds = request.tries + 1, now.seconds + wait
@@ -64,7 +75,8 @@ def _open(lane: Lane, now: Moment, out: Decisions) -> float:
         occurred_at=now.at,
     )
     lane.open = OpenRequest(event, due_seconds=now.seconds)
-    lane.warm, lane.is_dirty, lane.waiting_since_seconds = False, True, None
+    lane.move(Move.ASK)
+    lane.is_dirty, lane.waiting_since_seconds = True, None
     return _repeat(lane.open, lane, now, out)
 
 

@@ -10,6 +10,8 @@ from datetime import datetime
 
 from pyroaring import BitMap
 
+from imagelane.batcher.core.job_life import RANK, TRANSITIONS, CutReason, Move, State
+from imagelane.batcher.core.states import after
 from imagelane.contracts.image_sets import unpack
 from imagelane.contracts.parts import JobOutcome
 
@@ -70,7 +72,10 @@ class Job:
     destination: str | None = None
     images: int | None = None
     """How many there are, once the list is sealed."""
-    is_cancelled: bool = False
+    handed_in_at: datetime | None = None
+    deadline: datetime | None = None
+    cut_short_by: CutReason | None = None
+    state: State = "unheard"
     rounds: int = 0
     """How often the sweep has named images of this job as missing."""
 
@@ -82,7 +87,7 @@ class Job:
     broken: BitMap = field(default_factory=BitMap)
     """Failed on the road; the dispatcher has not confirmed it."""
     void: BitMap = field(default_factory=BitMap)
-    """Cancelled; the dispatcher has not confirmed it."""
+    """Cut short; the dispatcher has not confirmed that they are cancelled."""
     delivered: BitMap = field(default_factory=BitMap)
     failed: BitMap = field(default_factory=BitMap)
     cancelled: BitMap = field(default_factory=BitMap)
@@ -119,9 +124,14 @@ class Job:
         return self.images is not None and done == self.images
 
     @property
+    def is_cut(self) -> bool:
+        """Whatever of it is in no call yet will be in none."""
+        return self.cut_short_by is not None
+
+    @property
     def is_shell(self) -> bool:
         """Nobody has ever told what the job is: a command for a job that does not exist, perhaps."""
-        return self.recipe is None and self.images is None and not self.known
+        return self.recipe is None
 
     def hear(self, index: int, *, ok: bool) -> bool:
         """One image has come to the end of the road; the first that is heard of it counts.
@@ -132,7 +142,7 @@ class Job:
             return False
         self.known.add(index)
         (self.fresh.ready if ok else self.fresh.broken).add(index)
-        if self.is_cancelled:
+        if self.is_cut:
             self.void.add(index)
         else:
             (self.ready if ok else self.broken).add(index)
@@ -142,24 +152,38 @@ class Job:
         """What the job is, by whichever event tells it first. Whether it was news."""
         news = False
         if self.recipe is None:
+            self.move(Move.LEARN)
             self.recipe, self.destination, news = recipe, destination, True
         if self.images is None and images is not None:
+            self.move(Move.SEAL)
             self.images, news = images, True
             self._drop_beyond(images)
-            if self.is_cancelled:
+            if self.is_cut:
                 self._void_unheard()
         self.fresh.facts |= news
         return news
 
-    def cancel(self) -> bool:
+    def date(self, handed_in_at: datetime | None, deadline: datetime | None) -> None:
+        """When the job was handed in and when it is over at the latest, as far as this is told."""
+        if self.handed_in_at is None and handed_in_at is not None:
+            self.handed_in_at, self.fresh.facts = handed_in_at, True
+        if self.deadline is None and deadline is not None:
+            self.deadline, self.fresh.facts = deadline, True
+
+    def cut(self, reason: CutReason) -> bool:
         """Whatever is neither decided nor in the open request will be in no call. Whether it was news."""
-        if self.is_cancelled:
+        if self.cut_short_by is not None and RANK[self.cut_short_by] >= RANK[reason]:
             return False
-        self.is_cancelled = self.fresh.facts = True
+        self.move(Move.CUT)
+        self.cut_short_by, self.fresh.facts = reason, True
         self.void |= self.ready
         self.ready.clear()
         self._void_unheard()
         return True
+
+    def move(self, move: Move) -> None:
+        """Takes the job on in its life. Raises `IllegalMoveError`."""
+        self.state = after(TRANSITIONS, self.state, move)
 
     def decide(self, outcome: Outcome) -> bool:
         """Folds what the dispatcher says. Whether it was news.
@@ -203,11 +227,11 @@ class Job:
 
     @property
     def _waiting(self) -> BitMap:
-        return self.void if self.is_cancelled else self.ready
+        return self.void if self.is_cut else self.ready
 
     @_waiting.setter
     def _waiting(self, indexes: BitMap) -> None:
-        if self.is_cancelled:
+        if self.is_cut:
             self.void = indexes
         else:
             self.ready = indexes

@@ -13,11 +13,17 @@ from math import inf
 from msgspec import UNSET
 from pyroaring import BitMap
 
+from imagelane.batcher.core import job_life
 from imagelane.batcher.core.job import Job, Outcome
+from imagelane.batcher.core.job_life import CutReason
+from imagelane.batcher.core.lane_life import TRANSITIONS, Move, State
 from imagelane.batcher.core.moment import Moment
 from imagelane.batcher.core.policy import Rules, doubled, limit_after
+from imagelane.batcher.core.states import after
+from imagelane.contracts import commands as c
 from imagelane.contracts import events as e
-from imagelane.contracts.commands import CancelJob
+
+Command = c.CancelJob | c.DeleteJob | c.CancelCustomer | c.DeleteCustomer
 
 
 @dataclass(slots=True)
@@ -43,7 +49,26 @@ class FinishedJob:
 
     event: e.JobFinished
     keys: list[bytes]
-    told: bool = False
+    state: job_life.State = "finished"
+
+    @property
+    def is_told(self) -> bool:
+        """Everybody knows: the event is durable."""
+        return self.state == "told"
+
+    def move(self, move: job_life.Move) -> None:
+        """Takes the job on in its life. Raises `IllegalMoveError`."""
+        self.state = after(job_life.TRANSITIONS, self.state, move)
+
+
+@dataclass(slots=True)
+class CustomerOrder:
+    """A person's decision about all jobs of the customer that were handed in by `until`."""
+
+    until: datetime
+    keys: list[bytes] = field(default_factory=list)
+    is_fresh: bool = False
+    """It is not in the table yet."""
 
 
 @dataclass(slots=True)
@@ -56,7 +81,7 @@ class Lane:
     """The newest call that the dispatcher has told of. Only grows."""
     open: OpenRequest | None = None
     limit: int | None = None
-    warm: bool = False
+    state: State = "idle"
     busy_until_seconds: float = -inf
     """Another call than the open request runs: its end is awaited, but not for ever."""
     fruitless: int = 0
@@ -70,6 +95,9 @@ class Lane:
     """Oldest first."""
     markers: list[FinishedJob] = field(default_factory=list)
     """Those of `finished` that the table, or the world, does not know of yet."""
+    told_again: list[e.JobFinished] = field(default_factory=list)
+    orders: dict[CutReason, CustomerOrder] = field(default_factory=dict)
+    """The newest of each kind; what is decided later includes what was decided before."""
     is_dirty: bool = False
     wake_at_seconds: float = inf
     is_ticked: bool = False
@@ -77,7 +105,11 @@ class Lane:
     @property
     def is_over(self) -> bool:
         """Nothing is left that would be missed."""
-        return not (self.jobs or self.finished or self.open)
+        return not (self.jobs or self.finished or self.open or self.orders)
+
+    def move(self, move: Move) -> None:
+        """Takes the lane on. Raises `IllegalMoveError`."""
+        self.state = after(TRANSITIONS, self.state, move)
 
     def job(self, job_id: str, heard_at: datetime, now: Moment) -> Job | None:
         """The job, unless it is over, or unknown and so old that it must have been over."""
@@ -97,17 +129,49 @@ class Lane:
                 _moved(job, now)
 
     def fold_job(self, event: e.JobAccepted | e.JobSealed, now: Moment) -> None:
-        """What a job is, and how many images it has."""
-        if job := self.job(event.job_id, event.occurred_at, now):
-            images = event.images if isinstance(event, e.JobSealed) else None
-            if job.learn(event.recipe, event.destination, images):
-                _moved(job, now)
-
-    def fold_cancel(self, event: CancelJob, now: Moment) -> None:
-        """A person wants no more of the job in calls."""
+        """What a job is, when it was handed in, and how many images it has."""
+        if marker := self.finished.get(event.job_id):
+            self._remind(marker, event)
+            return
         job = self.job(event.job_id, event.occurred_at, now)
-        if job and job.cancel():
+        if job is None:
+            return
+        images = event.images if isinstance(event, e.JobSealed) else None
+        news = job.learn(event.recipe, event.destination, images)
+        job.date(_handed_in(event), None if event.deadline is UNSET else event.deadline)
+        if self._obey(job) or news:
             _moved(job, now)
+
+    def _remind(self, marker: FinishedJob, event: e.JobAccepted | e.JobSealed) -> None:
+        """Whoever seals a job after its end has not heard of that, and would wait for ever."""
+        is_late = event.occurred_at > marker.event.occurred_at
+        if isinstance(event, e.JobSealed) and is_late and marker.is_told:
+            marker.move(job_life.Move.REMIND)
+            self.told_again.append(marker.event)
+
+    def fold_command(self, event: Command, now: Moment) -> None:
+        """A person wants no more of the job, or of the customer's jobs, in calls."""
+        if isinstance(event, c.CancelCustomer | c.DeleteCustomer):
+            self._fold_order(event, now)
+            return
+        job = self.job(event.job_id, event.occurred_at, now)
+        if job and job.cut("delete" if isinstance(event, c.DeleteJob) else "cancel"):
+            _moved(job, now)
+
+    def _fold_order(self, event: c.CancelCustomer | c.DeleteCustomer, now: Moment) -> None:
+        """It holds for every job that was handed in no later than the command was given.
+
+        So for one that is heard of only afterwards, too: times are compared, whatever comes first.
+        """
+        if now.at - event.occurred_at >= self.rules.retention:
+            return
+        reason: CutReason = "delete" if isinstance(event, c.DeleteCustomer) else "cancel"
+        order = self.orders.setdefault(reason, CustomerOrder(event.occurred_at, is_fresh=True))
+        if event.occurred_at > order.until:
+            order.until, order.is_fresh = event.occurred_at, True
+        for job in self.jobs.values():
+            if self._obey(job):
+                _moved(job, now)
 
     def fold_completed(self, event: e.CallCompleted, now: Moment) -> None:
         """What a call did. Raises `UnreadableImageSetError` before anything has changed."""
@@ -144,6 +208,14 @@ class Lane:
         # Else the dispatcher stands far before our seq: an old answer, or it has lost its log.
         # In doubt nothing new is sent; the request is repeated when it is due.
 
+    def _obey(self, job: Job) -> bool:
+        """Whether an order about the customer has just cut the job short."""
+        obeyed = False
+        for reason, order in self.orders.items():
+            if job.handed_in_at is not None and job.handed_in_at <= order.until:
+                obeyed |= job.cut(reason)
+        return obeyed
+
     def _fold_outcome(self, outcome: Outcome, told_at: datetime, now: Moment) -> None:
         job = self.job(outcome.job_id, told_at, now)
         if job and job.decide(outcome):
@@ -176,11 +248,19 @@ class Lane:
     def _answered(self, now: Moment) -> None:
         for job in self.jobs.values():
             job.release()
+        self.move(Move.ANSWER)
         self.open, self.is_dirty = None, True
-        self.warm, self.answered_seconds = True, now.seconds
+        self.answered_seconds = now.seconds
 
     def _resend_seconds(self, tries: int) -> float:
         return doubled(self.rules.resend_after_seconds, tries)
+
+
+def _handed_in(event: e.JobAccepted | e.JobSealed) -> datetime | None:
+    if event.handed_in_at is not UNSET:
+        return event.handed_in_at
+    # Where nobody says better: it was accepted a moment after it was handed in.
+    return event.occurred_at if isinstance(event, e.JobAccepted) else None
 
 
 def _moved(job: Job, now: Moment) -> None:

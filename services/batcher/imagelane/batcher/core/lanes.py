@@ -9,11 +9,14 @@ from typing import Final
 
 from msgspec import UNSET
 
+from imagelane.batcher.core import job_life, lane_life
 from imagelane.batcher.core.asking import ask
+from imagelane.batcher.core.deadlines import cut_overdue
 from imagelane.batcher.core.decisions import Decisions, Write
 from imagelane.batcher.core.finishing import finish, forget
 from imagelane.batcher.core.job import Fresh, Job
-from imagelane.batcher.core.lane import FinishedJob, Lane, OpenRequest
+from imagelane.batcher.core.job_life import CutReason
+from imagelane.batcher.core.lane import CustomerOrder, FinishedJob, Lane, OpenRequest
 from imagelane.batcher.core.moment import Moment
 from imagelane.batcher.core.policy import Rules
 from imagelane.batcher.core.records import (
@@ -21,13 +24,17 @@ from imagelane.batcher.core.records import (
     JobPart,
     LaneKey,
     LaneRecord,
+    OrderKey,
+    OrderPart,
     Parts,
     decode_lane,
+    decode_order,
     decode_part,
     encode,
     fresh_part,
     job_key,
     lane_key,
+    order_key,
     parse_key,
     whole_part,
 )
@@ -48,6 +55,10 @@ LaneEvent = (
     | e.CallCompleted
     | e.LaneTold
     | c.CancelJob
+    | c.DeleteJob
+    | c.CancelCustomer
+    | c.DeleteCustomer
+    | c.ReleaseLane
     | e.LaneTicked
 )
 
@@ -86,13 +97,15 @@ class Lanes:
                 self._touch(event.customer_id).fold_completed(event, now)
             case e.LaneTold():
                 self._touch(event.customer_id).fold_told(event, now)
-            case c.CancelJob():
-                self._touch(event.customer_id).fold_cancel(event, now)
+            case c.CancelJob() | c.DeleteJob() | c.CancelCustomer() | c.DeleteCustomer():
+                self._touch(event.customer_id).fold_command(event, now)
             case e.LaneTicked():
                 if lane := self._lanes.get(event.customer_id):
                     lane.is_ticked = False
                     self._touched.add(event.customer_id)
-            case _:  # JobRefused: nothing was requested, and the id may be an accepted job's
+            case _:
+                # ReleaseLane is the dispatcher's affair. JobRefused: nothing was requested, and the id
+                # may be an accepted job's.
                 pass
 
     def decide(self, now: Moment) -> Decisions:
@@ -111,7 +124,7 @@ class Lanes:
         for customer_id, job_id in decisions.announced:
             lane = self._lanes[customer_id]
             job = lane.finished[job_id]
-            job.told = True
+            job.move(job_life.Move.TELL)
             lane.markers.append(job)
             self._touched.add(customer_id)
 
@@ -129,6 +142,8 @@ class Lanes:
             match parse_key(key):
                 case LaneKey(customer_id):
                     self._restore_lane(customer_id, decode_lane(value), now)
+                case OrderKey(customer_id):
+                    self._restore_order(self._touch(customer_id), key, decode_order(value))
                 case JobKey(customer_id, job_id):
                     found = parts.setdefault((customer_id, job_id), Parts(job_id))
                     found.found.append((key, decode_part(value)))
@@ -144,9 +159,15 @@ class Lanes:
         lane.last_seq = record.last_seq
         lane.limit = None if record.limit is UNSET else record.limit
         if record.request is not UNSET:
+            lane.move(lane_life.Move.RESUME)
             lane.open = OpenRequest(record.request, due_seconds=now.seconds)
             for entry in record.request.jobs:
                 self._restore_held(lane, entry, record.request, now)
+
+    def _restore_order(self, lane: Lane, key: bytes, part: OrderPart) -> None:
+        order = lane.orders.setdefault(part.reason, CustomerOrder(part.until))
+        order.until = max(order.until, part.until)
+        order.keys.append(key)
 
     def _restore_held(
         self, lane: Lane, entry: p.ReadyImages, request: e.BatchRequested, now: Moment
@@ -163,7 +184,7 @@ class Lanes:
             lane.jobs.pop(parts.job_id, None)
             lane.finished[parts.job_id] = marker
             self._garbage.extend(key for key in parts.keys if key not in marker.keys)
-            if not marker.told:
+            if not marker.is_told:
                 lane.markers.append(marker)
             return
         job = parts.union(lane.jobs.get(parts.job_id))
@@ -171,8 +192,10 @@ class Lanes:
         lane.jobs[parts.job_id] = job
 
     def _decide(self, lane: Lane, now: Moment, out: Decisions) -> None:
+        overdue = cut_overdue(lane, now)
         finish(lane, now)
         wakes = [
+            overdue,
             sweep(lane, now, out),
             settle(lane, now, out),
             ask(lane, now, out),
@@ -185,6 +208,11 @@ class Lanes:
         for marker in lane.markers:
             self._record_marker(lane, marker, out)
         lane.markers.clear()
+        out.events += lane.told_again
+        lane.told_again.clear()
+        for reason, order in lane.orders.items():
+            if order.is_fresh:
+                self._record_order(lane, reason, order, out)
         self._record_lane(lane, out)
 
     def _record_job(self, lane: Lane, job: Job, out: Decisions) -> None:
@@ -195,11 +223,19 @@ class Lanes:
 
     def _record_marker(self, lane: Lane, marker: FinishedJob, out: Decisions) -> None:
         job_id = marker.event.job_id
-        part = JobPart(seen_at=marker.event.occurred_at, finished=marker.event, told=marker.told)
+        part = JobPart(seen_at=marker.event.occurred_at, finished=marker.event, told=marker.is_told)
         marker.keys = self._record_part(lane, job_id, part, marker.keys, out, absorbs=True)
-        if not marker.told:
+        if not marker.is_told:
             out.events.append(marker.event)
             out.announced.append((lane.customer_id, job_id))
+
+    def _record_order(
+        self, lane: Lane, reason: CutReason, order: CustomerOrder, out: Decisions
+    ) -> None:
+        key = order_key(lane.customer_id, self._writer, next(self._numbers))
+        out.writes.append(Write(key, encode(OrderPart(reason=reason, until=order.until))))
+        out.absorbed.extend(order.keys)
+        order.keys, order.is_fresh = [key], False
 
     def _record_part(
         self,

@@ -17,6 +17,7 @@ from msgspec import UNSET, Struct, UnsetType
 from pyroaring import BitMap
 
 from imagelane.batcher.core.job import Fresh, Job
+from imagelane.batcher.core.job_life import CutReason
 from imagelane.batcher.core.lane import FinishedJob
 from imagelane.contracts.events import BatchRequested, JobFinished
 from imagelane.contracts.image_sets import pack_some, unpack
@@ -31,7 +32,9 @@ class JobPart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     recipe: str | UnsetType = UNSET
     destination: str | UnsetType = UNSET
     images: int | UnsetType = UNSET
-    is_cancelled: bool = False
+    handed_in_at: datetime | UnsetType = UNSET
+    deadline: datetime | UnsetType = UNSET
+    cut_short_by: CutReason | UnsetType = UNSET
     rounds: int = 0
     ready: ImageSet | UnsetType = UNSET
     broken: ImageSet | UnsetType = UNSET
@@ -50,6 +53,13 @@ class LaneRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_seq: int
     request: BatchRequested | UnsetType = UNSET
     limit: int | UnsetType = UNSET
+
+
+class OrderPart(Struct, frozen=True, kw_only=True):
+    """A person's decision about the customer's jobs. Of several records the latest `until` counts."""
+
+    reason: CutReason
+    until: datetime
 
 
 class TableFound(Struct, frozen=True, kw_only=True):
@@ -73,11 +83,19 @@ class JobKey:
     job_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class OrderKey:
+    """Whose jobs an order is about."""
+
+    customer_id: str
+
+
 _encode = msgspec.json.Encoder().encode
 _part_decoder: Final = msgspec.json.Decoder(JobPart)
 _lane_decoder: Final = msgspec.json.Decoder(LaneRecord)
+_order_decoder: Final = msgspec.json.Decoder(OrderPart)
 
-Record = JobPart | LaneRecord | TableFound
+Record = JobPart | LaneRecord | OrderPart | TableFound
 
 
 def encode(record: Record) -> bytes:
@@ -95,6 +113,11 @@ def decode_lane(value: bytes) -> LaneRecord:
     return _lane_decoder.decode(value)
 
 
+def decode_order(value: bytes) -> OrderPart:
+    """Raises `msgspec.MsgspecError`."""
+    return _order_decoder.decode(value)
+
+
 def lane_key(customer_id: str) -> bytes:
     """`lane/<customer>`."""
     return f"lane/{customer_id}".encode()
@@ -105,12 +128,17 @@ def job_key(customer_id: str, job_id: str, writer: str, number: int) -> bytes:
     return f"job/{customer_id}/{job_id}/{writer}-{number}".encode()
 
 
+def order_key(customer_id: str, writer: str, number: int) -> bytes:
+    """`order/<customer>/<writer>-<number>`."""
+    return f"order/{customer_id}/{writer}-{number}".encode()
+
+
 def table_key(partition: int) -> bytes:
     """`table/<partition>`."""
     return f"table/{partition}".encode()
 
 
-def parse_key(key: bytes) -> LaneKey | JobKey | None:
+def parse_key(key: bytes) -> LaneKey | JobKey | OrderKey | None:
     """Whose record it is; None for `table/…`. A customer ID may contain slashes, what follows it not."""
     kind, _, rest = key.decode().partition("/")
     if kind == "lane":
@@ -118,6 +146,8 @@ def parse_key(key: bytes) -> LaneKey | JobKey | None:
     if kind == "job":
         customer_id, job_id, _ = rest.rsplit("/", 2)
         return JobKey(customer_id, job_id)
+    if kind == "order":
+        return OrderKey(rest.rpartition("/")[0])
     return None
 
 
@@ -152,7 +182,9 @@ def _part(job: Job, said: Fresh) -> JobPart:
         recipe=UNSET if job.recipe is None else job.recipe,
         destination=UNSET if job.destination is None else job.destination,
         images=UNSET if job.images is None else job.images,
-        is_cancelled=job.is_cancelled,
+        handed_in_at=UNSET if job.handed_in_at is None else job.handed_in_at,
+        deadline=UNSET if job.deadline is None else job.deadline,
+        cut_short_by=UNSET if job.cut_short_by is None else job.cut_short_by,
         rounds=job.rounds,
         ready=pack_some(said.ready),
         broken=pack_some(said.broken),
@@ -172,11 +204,11 @@ class Parts:
     def finished(self) -> FinishedJob | None:
         """The marker of a job that is over: the one that says that it was told, if there is one."""
         markers = [
-            FinishedJob(part.finished, [key], told=part.told)
+            FinishedJob(part.finished, [key], state="told" if part.told else "finished")
             for key, part in self.found
             if part.finished is not UNSET
         ]
-        return max(markers, key=lambda marker: marker.told, default=None)
+        return max(markers, key=lambda marker: marker.is_told, default=None)
 
     @property
     def keys(self) -> list[bytes]:
@@ -187,27 +219,34 @@ class Parts:
         """The unfinished job. `requested` is what the lane's open request says of it."""
         parts = [part for _, part in self.found]
         job = Job(self.job_id, min(part.seen_at for part in parts), keys=self.keys)
-        for part in parts:
-            if part.recipe is not UNSET and part.destination is not UNSET:
-                job.recipe, job.destination = part.recipe, part.destination
-            if part.images is not UNSET:
-                job.images = part.images
-            job.rounds = max(job.rounds, part.rounds)
+        job.rounds = max(part.rounds for part in parts)
         job.delivered = _union(part.delivered for part in parts)
         job.failed = _union(part.failed for part in parts) - job.delivered
         job.cancelled = _union(part.cancelled for part in parts) - job.delivered - job.failed
         ready = _union(part.ready for part in parts)
         if requested:
-            job.learn(str(requested.recipe), str(requested.destination))
             job.held = requested.held - job.decided
             job.fresh.ready = job.held - ready
         job.ready = ready - job.decided - job.held
         job.broken = _union(part.broken for part in parts) - job.decided - job.held - job.ready
         job.known = job.decided | job.held | job.ready | job.broken
-        if any(part.is_cancelled for part in parts):
-            job.cancel()
+        if requested:
+            job.learn(str(requested.recipe), str(requested.destination))
+        for part in parts:
+            _tell(part, job)
         job.fresh.facts = False
         return job
+
+
+def _tell(part: JobPart, job: Job) -> None:
+    if part.recipe is not UNSET and part.destination is not UNSET:
+        job.learn(part.recipe, part.destination, None if part.images is UNSET else part.images)
+    job.date(
+        None if part.handed_in_at is UNSET else part.handed_in_at,
+        None if part.deadline is UNSET else part.deadline,
+    )
+    if part.cut_short_by is not UNSET:
+        job.cut(part.cut_short_by)
 
 
 def _union(sets: Iterable[ImageSet | UnsetType]) -> BitMap:

@@ -10,10 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from itertools import islice
+from typing import Final
 
 from msgspec import UNSET
+from msgspec.structs import replace
 from pyroaring import BitMap
 
+from imagelane.contracts.commands import ReleaseLane
 from imagelane.contracts.events import (
     BatchRequested,
     CallCompleted,
@@ -24,24 +28,36 @@ from imagelane.contracts.events import (
     LaneTold,
 )
 from imagelane.contracts.image_sets import unpack
-from imagelane.contracts.parts import JobOutcome, PlannedImages
+from imagelane.contracts.parts import JobOutcome, LaneDecision, PlannedImages
 from imagelane.dispatcher.core import lane as lanes
 from imagelane.dispatcher.core import outcomes as o
-from imagelane.dispatcher.core import pursuit as steps
+from imagelane.dispatcher.core import pursuit as pursuing
 from imagelane.dispatcher.core import resolution, telling
-from imagelane.dispatcher.core.answers import Call, Refused
-from imagelane.dispatcher.core.book import Book
+from imagelane.dispatcher.core.answers import Call, CallStatus, Refused
+from imagelane.dispatcher.core.book import Book, JobKey
+from imagelane.dispatcher.core.overdue import having_learned
 from imagelane.dispatcher.core.plan import Terms, freeze, images_of, is_too_large, still_open
 from imagelane.dispatcher.core.policy import Moment, Policy
-from imagelane.dispatcher.core.pursuit import Kind, Pursuit, Verdict
+from imagelane.dispatcher.core.step import Answer, Kind, Pursuit, Verdict
+
+EXPIRED_AT_ONCE: Final = 200
+"""So many old jobs leave in one transaction at most, so that a turn stays short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A person's command about a lane, and why it was not carried out: an empty string if it was."""
+
+    command: ReleaseLane
+    refusal: str
 
 
 @dataclass(slots=True)
 class Draft:
     """Decisions over `book` at `now`. `luck` gives random numbers from 0 to 1.
 
-    `told` and `hinted` are for after the transaction, in this order: answers to the batcher, and
-    customers whose waiting step shall be done at once.
+    `told`, `hinted` and `released` are for after the transaction: answers to the batcher, customers whose
+    waiting step shall be done at once, and what became of people's commands.
     """
 
     book: Book
@@ -50,10 +66,12 @@ class Draft:
     now: datetime
     luck: Callable[[], float]
     lanes: dict[str, LaneRecorded] = field(default_factory=dict)
-    jobs: dict[tuple[str, str], o.JobOutcomes] = field(default_factory=dict)
+    jobs: dict[JobKey, o.JobOutcomes] = field(default_factory=dict)
+    expired: list[JobKey] = field(default_factory=list)
     pursuits: dict[str, Pursuit | None] = field(default_factory=dict)
     told: list[CallCompleted | LaneTold] = field(default_factory=list)
     hinted: set[str] = field(default_factory=set)
+    released: list[Released] = field(default_factory=list)
 
     def lane(self, customer_id: str) -> LaneRecorded:
         """The lane as it will stand after the transaction."""
@@ -72,14 +90,17 @@ class Draft:
         return self.book.pursuits.get(customer_id)
 
     def records(self) -> list[LaneRecorded | JobRecorded]:
-        """What the transaction has to write."""
+        """What the transaction has to write, besides the end of the `expired` jobs' records."""
         jobs = [o.to_record(*key, outcomes, self.now) for key, outcomes in self.jobs.items()]
         return [*jobs, *self.lanes.values()]
 
     def apply(self) -> None:
         """The transaction is durable: the draft becomes the book's."""
         self.book.lanes.update(self.lanes)
-        self.book.jobs.update(self.jobs)
+        for key, outcomes in self.jobs.items():
+            self.book.remember(key, outcomes, self.now)
+        for key in self.expired:
+            self.book.forget(key)
         for customer_id, pursuit in self.pursuits.items():
             if pursuit is None:
                 self.book.pursuits.pop(customer_id, None)
@@ -87,11 +108,15 @@ class Draft:
                 self.book.pursuits[customer_id] = pursuit
 
     def begin(self, customer_id: str) -> None:
-        """A restored lane goes on with its plan, or tells its last answer again."""
+        """A restored lane goes on with its plan, or tells its last answer again; a very old one is forgotten."""
         lane = self.lane(customer_id)
         if lanes.is_busy(lane):
-            self._follow(lane, steps.begin(lane, self._moment()))
-        elif lane.last_answer is not UNSET:
+            self._follow(lane, pursuing.begin(lane, self._moment()))
+        elif lane.last_answer is UNSET:
+            return
+        elif self.now - lane.occurred_at > self.policy.retention:
+            self.lanes[customer_id] = replace(lane, last_answer=UNSET)
+        else:
             self.told.extend(telling.in_records(lane.last_answer))
 
     def request(self, event: BatchRequested) -> None:
@@ -131,15 +156,46 @@ class Draft:
         if pursuit is None or lane.plan is UNSET:
             return
         ours = event.call_id == lane.call_id or event.reference == lane.plan.reference
-        if ours and steps.may_be_hastened(pursuit, self.policy):
+        if ours and pursuing.may_be_hastened(lane, pursuit, self._moment()):
             self.hinted.add(event.customer_id)
 
-    def step_done(self, customer_id: str, pursuit: Pursuit, answer: steps.Answer) -> None:
+    def release(self, command: ReleaseLane) -> None:
+        """A person has decided about a held lane. What does not fit the lane as it is changes nothing."""
+        lane = self.lane(command.customer_id)
+        refusal = lanes.release_refusal(lane, command)
+        self.released.append(Released(command, refusal))
+        if refusal:
+            return
+        decision = LaneDecision(
+            decision=command.decision,
+            decided_by=command.decided_by,
+            decided_at=command.occurred_at,
+            note=command.note,
+        )
+        if decision.decision == "retry":
+            released = lanes.release(lane, decision, self.now)
+            again = pursuing.begin(released, self._moment())
+            self._follow(released, Verdict(again.pursuit, released))
+            return
+        end = resolution.of_decision(
+            lane, decision, outcomes_of=partial(self.outcomes, lane.customer_id), now=self.now
+        )
+        self._end(lanes.resolve(lane, end.answer, self.now), end)
+
+    def expire(self) -> None:
+        """Jobs that have not changed for the retention leave, oldest first, but for those in a plan."""
+        for key, changed_at in islice(self.book.changed_at.items(), EXPIRED_AT_ONCE):
+            if self.now - changed_at <= self.policy.retention:
+                return
+            if key not in self.jobs and not self._is_planned(*key):
+                self.expired.append(key)
+
+    def step_done(self, customer_id: str, pursuit: Pursuit, answer: Answer) -> None:
         """A step has come to its end. One that is not the lane's any more changes nothing."""
         if self.pursuit(customer_id) is not pursuit:
             return
         lane = self.lane(customer_id)
-        verdict = steps.advance(lane, pursuit, answer, self._moment())
+        verdict = pursuing.advance(lane, pursuit, answer, self._moment())
         match verdict.end:
             case None:
                 self._follow(lane, verdict)
@@ -151,6 +207,10 @@ class Draft:
 
     def _moment(self) -> Moment:
         return Moment(self.now, self.luck(), self.policy)
+
+    def _is_planned(self, customer_id: str, job_id: str) -> bool:
+        plan = self.lane(customer_id).plan
+        return plan is not UNSET and any(job.job_id == job_id for job in plan.jobs)
 
     def _follow(self, lane: LaneRecorded, verdict: Verdict) -> None:
         self.pursuits[lane.customer_id] = verdict.pursuit
@@ -180,8 +240,10 @@ class Draft:
                 now=self.now,
             )
         except resolution.UnresolvableError as error:
-            self._follow(lane, steps.held(lane, str(error), self._moment()))
+            self._follow(lane, pursuing.unresolved(lane, str(error), self._moment()))
             return
+        if call.status is not CallStatus.FAILED:  # how soon a call fails tells nothing
+            lane = having_learned(lane, self.policy.patience, self.now)
         self._end(lanes.resolve(lane, end.answer, self.now), end)
 
     def _refused_plan(

@@ -39,6 +39,9 @@ NOT_FOR_US: Final = frozenset(range(300, 500)) - {408}
 """Redirections, and what 4xx remain: credentials, address or method are wrong, not the images."""
 MAX_ID_CHARS: Final = 500
 MAX_QUOTED_CHARS: Final = 200
+MAX_JSON_VALUES: Final = 1_000_000
+"""More in an answer makes it unreadable: some bytes of JSON may become a hundred times as many in memory."""
+ABOUT_THE_KEY: Final = re.compile(r"idempoten|\bkey was (already )?used\b", re.IGNORECASE)
 
 _statuses: Final = {status.value: status for status in CallStatus}
 
@@ -55,17 +58,18 @@ def start_answer(
     status: int, retry_after: str | None, body: bytes | None, *, call: Expected, now: datetime
 ) -> StartAnswer:
     """The meaning of an answer to `POST /batches`."""
+    told = _json(body)
     if status in TAKEN:
-        return _taken(status, body, call)
+        return _taken(status, told, call)
     if status == BUSY:
-        return Busy(_call(_member(_json(body), "active"), call.customer_id))
-    if status in REFUSING:
-        return Refused(_said(status, body), _urls(_member(_json(body), "invalid")))
-    if _is_later(status, retry_after):
+        return Busy(_call(_member(told, "active"), call.customer_id))
+    if status in REFUSING and not _is_about_the_key(told):
+        return Refused(_said(status, told), _urls(_member(told, "invalid")))
+    if _is_later(status, retry_after, now):
         return Later(_seconds(retry_after, now))
     if status in NOT_FOR_US:
-        return Denied(_said(status, body))
-    return Unclear(_said(status, body))
+        return Denied(_said(status, told))
+    return Unclear(_said(status, told))
 
 
 def look_answer(
@@ -107,8 +111,8 @@ def find_answer(
     return Found(min(found, key=lambda one: one.status is not CallStatus.ACTIVE))
 
 
-def _taken(status: int, body: bytes | None, expected: Expected) -> StartAnswer:
-    call = _call(_json(body), expected.customer_id)
+def _taken(status: int, told: Any, expected: Expected) -> StartAnswer:
+    call = _call(told, expected.customer_id)
     if call is None:
         return Unclear(f"the API answered {status} without a readable batch")
     if call.reference not in (None, expected.reference):
@@ -118,20 +122,28 @@ def _taken(status: int, body: bytes | None, expected: Expected) -> StartAnswer:
 
 def _no_look(status: int, retry_after: str | None, body: bytes | None, now: datetime) -> LookAnswer:
     if status in FORBIDDING:
-        return Denied(_said(status, body))
-    if _is_later(status, retry_after):
+        return Denied(_said(status, _json(body)))
+    if _is_later(status, retry_after, now):
         return Later(_seconds(retry_after, now))
-    return Unclear(_said(status, body))
+    return Unclear(_said(status, _json(body)))
 
 
-def _is_later(status: int, retry_after: str | None) -> bool:
+def _is_later(status: int, retry_after: str | None, now: datetime) -> bool:
     # A 503 that names no time may come from a proxy which has already passed the request on.
-    return status in NOT_NOW or (status == UNAVAILABLE and retry_after is not None)
+    return status in NOT_NOW or (status == UNAVAILABLE and _seconds(retry_after, now) is not None)
+
+
+def _is_about_the_key(told: Any) -> bool:
+    """The key is said to have come with another body: no fault of the images, whoever's it is."""
+    said = [_member(told, name) for name in ("error", "type", "title", "detail")]
+    return any(ABOUT_THE_KEY.search(words) for words in said if isinstance(words, str))
 
 
 def _json(body: bytes | None) -> Any:
+    if body is None or sum(body.count(one) for one in (b",", b"[", b"{")) > MAX_JSON_VALUES:
+        return None
     try:
-        return None if body is None else msgspec.json.decode(body)
+        return msgspec.json.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
@@ -164,8 +176,8 @@ def _urls(items: Any) -> frozenset[str]:
     return frozenset(url for url in urls if isinstance(url, str))
 
 
-def _said(status: int, body: bytes | None) -> str:
-    error = _member(_json(body), "error")
+def _said(status: int, told: Any) -> str:
+    error = _member(told, "error")
     if not isinstance(error, str):
         return f"the API answered {status}"
     quoted = "".join(one if one.isprintable() else " " for one in error[:MAX_QUOTED_CHARS])
@@ -175,8 +187,8 @@ def _said(status: int, body: bytes | None) -> str:
 def _seconds(retry_after: str | None, now: datetime) -> float | None:
     if retry_after is None:
         return None
-    if re.fullmatch(r"[0-9]{1,9}", retry_after.strip()):
-        return float(retry_after)
+    if re.fullmatch(r"[0-9]+", retry_after.strip()):
+        return float(retry_after)  # however many digits: it is bounded where it is obeyed
     try:
         at = parsedate_to_datetime(retry_after)
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Final, Literal
 
+from msgspec import UNSET
+
+from imagelane.contracts.events import LaneRecorded
+from imagelane.dispatcher.core.overdue import Patience
 from imagelane.dispatcher.core.polling import Bounds, back_off
+
+KEY_TRUSTED: Final = timedelta(hours=12)
+"""Level A keeps a key for at least 24 hours. Half of it is a margin: clocks jump, and requests come late."""
 
 Capabilities = Literal["A", "B", "C", "D"]
 
@@ -17,6 +24,10 @@ class Policy:
 
     `capabilities` is the level of `batch-api.openapi.yaml`: A honours idempotency keys; B and C can only be asked
     which calls they have, so late requests are waited out; D cannot even be asked.
+
+    `doubt_seconds`: how long a call may go without a clear answer before the lane is held.
+    `consistent_reads`: so many times in a row a call must not be found, or it may be there after all:
+    lists and replicas lag. `retention`: how long jobs are remembered after their last change.
     """
 
     capabilities: Capabilities
@@ -26,6 +37,10 @@ class Policy:
     drain_seconds: float
     hold_seconds: float
     item_attempts: int
+    doubt_seconds: float
+    consistent_reads: int
+    patience: Patience
+    retention: timedelta
 
     @property
     def keys_protect(self) -> bool:
@@ -45,6 +60,11 @@ class Moment:
     now: datetime
     luck: float
     policy: Policy
+
+    def key_protects(self, lane: LaneRecorded) -> bool:
+        """Whether sending the plan's key again starts nothing new."""
+        first = self.now if lane.first_attempt_at is UNSET else lane.first_attempt_at
+        return self.policy.keys_protect and self.now - first < KEY_TRUSTED
 
     def after_failures(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row."""

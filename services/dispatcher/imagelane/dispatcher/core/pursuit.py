@@ -6,89 +6,50 @@ a plan that may have been sent is looked up by reference before it is sent again
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
 import msgspec
 from msgspec import UNSET
 
 from imagelane.contracts.events import LaneRecorded
 from imagelane.dispatcher.core import answers as a
+from imagelane.dispatcher.core import holds
 from imagelane.dispatcher.core import lane as lanes
 from imagelane.dispatcher.core.lane import plan_of
-from imagelane.dispatcher.core.policy import Moment, Policy
+from imagelane.dispatcher.core.overdue import is_overdue
+from imagelane.dispatcher.core.policy import Moment
 from imagelane.dispatcher.core.polling import look_delay
-
-LOOKS_BEFORE_VANISHED = 3
-"""So many looks in a row must miss a call before it counts as vanished: lists and replicas lag."""
-
-
-class Kind(StrEnum):
-    """What is done when a step's wait is over."""
-
-    ATTEMPT = "attempt"
-    """Write the next attempt to the log; only then comes the `SEND`."""
-    SEND = "send"
-    FIND = "find"
-    """Ask for our call by its reference."""
-    LOOK = "look"
-    """Ask how our call stands."""
-    WATCH = "watch"
-    """Ask whether somebody else's call of this customer still runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pursuit:
-    """The one step that is under way for a lane, and what its worker remembers.
-
-    `failures`: steps in a row that brought nothing. `searches`: searches since the last attempt that
-    found nothing. `in_doubt`: the last attempt's fate is not known. `foreign`: whose end is awaited.
-    """
-
-    kind: Kind
-    after_seconds: float = 0.0
-    failures: int = 0
-    searches: int = 0
-    in_doubt: bool = False
-    foreign: str = ""
-
-
-Answer = a.StartAnswer | a.LookAnswer | None
-"""How a step ended; None for the wait before an attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What follows from an answer: a record to write first, then a step, or the plan's end.
-
-    Neither step nor end: a person must decide.
-    """
-
-    pursuit: Pursuit | None = None
-    lane: LaneRecorded | None = None
-    end: a.Call | a.Refused | None = None
+from imagelane.dispatcher.core.step import Answer, Kind, Pursuit, Verdict
 
 
 def begin(lane: LaneRecorded, moment: Moment, *, wait_seconds: float = 0.0) -> Verdict:
     """The pursuit of a busy lane of which only the record is known."""
-    policy = moment.policy
-    if lane.state == "planned":
-        return Verdict(Pursuit(Kind.ATTEMPT, wait_seconds))
     if lane.call_id is not UNSET:
         return Verdict(Pursuit(Kind.LOOK, wait_seconds))
     if lane.state == "submitting":
         return _reconcile(lane, Pursuit(Kind.SEND), "a worker ended while it was sending", moment)
-    if not lane.ambiguous:
-        return Verdict(Pursuit(Kind.ATTEMPT, wait_seconds))
+    return Verdict(
+        _sent_again(lane, moment, wait_seconds) if lane.ambiguous else _sent(wait_seconds)
+    )
+
+
+def _sent(wait_seconds: float) -> Pursuit:
+    return Pursuit(Kind.ATTEMPT, wait_seconds)
+
+
+def _sent_again(lane: LaneRecorded, moment: Moment, wait_seconds: float) -> Pursuit | None:
+    """What may be running already is searched for first. Where that cannot be, a person must have said so."""
+    policy = moment.policy
     if not policy.can_search:
-        return Verdict()
-    wait_seconds = wait_seconds if policy.keys_protect else max(wait_seconds, policy.drain_seconds)
-    return Verdict(Pursuit(Kind.FIND, wait_seconds, in_doubt=True))
+        return None if lane.state == "held" else _sent(wait_seconds)
+    if not moment.key_protects(lane):
+        wait_seconds = max(wait_seconds, policy.drain_seconds)
+    return Pursuit(Kind.FIND, wait_seconds, in_doubt=True)
 
 
-def may_be_hastened(pursuit: Pursuit, policy: Policy) -> bool:
+def may_be_hastened(lane: LaneRecorded, pursuit: Pursuit, moment: Moment) -> bool:
     """Whether a hint may cut the step's wait short. Never a wait for late requests."""
-    search_only = pursuit.kind is Kind.FIND and policy.keys_protect
+    search_only = pursuit.kind is Kind.FIND and moment.key_protects(lane)
     return pursuit.kind is Kind.LOOK or search_only
 
 
@@ -117,7 +78,14 @@ def advance(lane: LaneRecorded, pursuit: Pursuit, answer: Answer, moment: Moment
 
 
 def attempted(lane: LaneRecorded, pursuit: Pursuit, moment: Moment) -> Verdict:
-    """The wait before an attempt is over: it becomes durable, then its bytes are sent."""
+    """The wait before an attempt is over: it becomes durable, then its bytes are sent.
+
+    Not without a search if the API may have forgotten the key under which the call may be running.
+    """
+    is_searched = pursuit.searches >= moment.policy.consistent_reads
+    forgotten = moment.policy.keys_protect and not moment.key_protects(lane)
+    if lane.ambiguous and forgotten and not is_searched:
+        return Verdict(_sent_again(lane, moment, 0.0))
     return Verdict(
         Pursuit(Kind.SEND, failures=pursuit.failures),
         lanes.attempt(lane, moment.now, in_doubt=pursuit.in_doubt),
@@ -134,9 +102,9 @@ def sent(lane: LaneRecorded, pursuit: Pursuit, answer: a.StartAnswer, moment: Mo
         case a.Busy(active):
             return _busy(lane, pursuit, active, moment)
         case a.Unclear(reason):
-            return _reconcile(lane, pursuit, reason, moment)
+            return _unclear(lane, pursuit, reason, moment)
         case a.Denied(reason):
-            return _held(lane, reason, moment)
+            return _held(lane, holds.DENIED, reason, moment)
         case _:
             return _not_now(lane, pursuit, answer, moment)
 
@@ -149,28 +117,33 @@ def searched(lane: LaneRecorded, pursuit: Pursuit, answer: a.LookAnswer, moment:
         case a.NotFound():
             return Verdict(_not_found(lane, pursuit, moment))
         case a.Denied(reason):
-            return _held(lane, reason, moment, in_doubt=pursuit.in_doubt)
-        case a.Later():
-            return Verdict(_once_more(pursuit, answer, moment))
-        case _:
+            return _held(lane, holds.DENIED, reason, moment, in_doubt=pursuit.in_doubt)
+        case a.Unclear() if moment.key_protects(lane):
             # Where a key protects, the search is a courtesy: do not wait for it forever.
-            kind = Kind.ATTEMPT if moment.policy.keys_protect else Kind.FIND
-            return Verdict(replace(_once_more(pursuit, answer, moment), kind=kind))
+            return Verdict(replace(_once_more(pursuit, answer, moment), kind=Kind.ATTEMPT))
+        case a.Unclear(reason) if _is_in_doubt_for_long(lane, moment):
+            return _held(lane, holds.NO_CLEAR_ANSWER, reason, moment, in_doubt=pursuit.in_doubt)
+        case _:
+            return Verdict(replace(_once_more(pursuit, answer, moment), searches=0))
 
 
 def looked(lane: LaneRecorded, pursuit: Pursuit, answer: a.LookAnswer, moment: Moment) -> Verdict:
     """What the answer to a look at our call leads to."""
     match answer:
+        case a.Found(call) if lane.state == "active" and call.status is a.CallStatus.ACTIVE:
+            return _running(lane, Pursuit(Kind.LOOK, _pace(lane, moment)), moment)
+        case a.Found(call) if lane.state == "planned" or call.status is a.CallStatus.ACTIVE:
+            return _accepted(lane, call, moment)
         case a.Found(call):
-            return _seen(lane, call, moment)
+            return Verdict(end=call)
         case a.NotFound():
             return _missed(lane, pursuit, moment)
         case a.Denied(reason):
-            return _held(lane, reason, moment)
+            return _held(lane, holds.DENIED, reason, moment)
         case _:
             again = _once_more(pursuit, answer, moment)
             wait = max(again.after_seconds, _pace(lane, moment))
-            return Verdict(replace(again, after_seconds=wait))
+            return _running(lane, replace(again, after_seconds=wait), moment)
 
 
 def watched(lane: LaneRecorded, pursuit: Pursuit, answer: a.LookAnswer, moment: Moment) -> Verdict:
@@ -179,20 +152,20 @@ def watched(lane: LaneRecorded, pursuit: Pursuit, answer: a.LookAnswer, moment: 
         case a.Found(call) if call.reference == plan_of(lane).reference:
             return _accepted(lane, call, moment)
         case a.Found(call) if call.status is a.CallStatus.ACTIVE:
-            poll, failures = moment.policy.poll, pursuit.failures + 1
-            wait = min(poll.max_seconds, poll.min_seconds * failures)
-            return Verdict(replace(pursuit, failures=failures, after_seconds=wait))
+            poll, searches = moment.policy.poll, pursuit.searches + 1
+            wait = min(poll.max_seconds, poll.min_seconds * searches)
+            return Verdict(replace(pursuit, searches=searches, failures=0, after_seconds=wait))
         case a.Found() | a.NotFound():
-            return Verdict(replace(pursuit, kind=Kind.ATTEMPT, after_seconds=0.0, foreign=""))
+            return Verdict(_turn_has_come(lane, pursuit, moment))
         case a.Denied(reason):
-            return _held(lane, reason, moment)
+            return _held(lane, holds.DENIED, reason, moment)
         case _:
             return Verdict(_once_more(pursuit, answer, moment))
 
 
-def held(lane: LaneRecorded, reason: str, moment: Moment) -> Verdict:
-    """The lane stands still and looks again after the settings' time."""
-    return _held(lane, reason, moment)
+def unresolved(lane: LaneRecorded, reason: str, moment: Moment) -> Verdict:
+    """The call has ended, but not what became of its images: the lane stands still and looks again later."""
+    return _held(lane, holds.UNRESOLVABLE, reason, moment)
 
 
 def _accepted(lane: LaneRecorded, call: a.Call, moment: Moment) -> Verdict:
@@ -204,15 +177,17 @@ def _accepted(lane: LaneRecorded, call: a.Call, moment: Moment) -> Verdict:
 def _refused(lane: LaneRecorded, answer: a.Refused, moment: Moment) -> Verdict:
     if not lane.ambiguous:
         return Verdict(end=answer)
-    return _held(lane, f"refused, but an earlier attempt may be running: {answer.reason}", moment)
+    return _held(lane, holds.REFUSED_IN_DOUBT, answer.reason, moment)
 
 
-def _seen(lane: LaneRecorded, call: a.Call, moment: Moment) -> Verdict:
-    if call.status is not a.CallStatus.ACTIVE:
-        return Verdict(end=call)
-    if lane.state == "held":
-        return _accepted(lane, call, moment)
-    return Verdict(Pursuit(Kind.LOOK, _pace(lane, moment)))
+def _running(lane: LaneRecorded, again: Pursuit, moment: Moment) -> Verdict:
+    """Our call runs, as far as is known: it is looked at again, and told of once when that takes too long."""
+    alert = (
+        lane.state == "active"
+        and lane.overdue_since is UNSET
+        and is_overdue(lane, moment.policy.patience, moment.now)
+    )
+    return Verdict(again, lanes.overdue(lane, moment.now) if alert else None)
 
 
 def _not_now(
@@ -234,6 +209,9 @@ def _busy(lane: LaneRecorded, pursuit: Pursuit, active: a.Call | None, moment: M
     foreign = "" if active is None else active.id
     following = Pursuit(Kind.FIND, failures=pursuit.failures + 1, foreign=foreign)
     if not moment.policy.can_search:
+        if lane.ambiguous:
+            why = f"a call of the customer is running that may be this one: {foreign}"
+            return _held(lane, holds.FATE_UNKNOWN, why, moment)
         following = _turn_comes(following, moment)
     return Verdict(following, _taken_back(lane, moment))
 
@@ -242,45 +220,74 @@ def _taken_back(lane: LaneRecorded, moment: Moment) -> LaneRecorded | None:
     return None if lane.ambiguous else lanes.defer(lane, moment.now)
 
 
+def _unclear(lane: LaneRecorded, pursuit: Pursuit, reason: str, moment: Moment) -> Verdict:
+    if _is_in_doubt_for_long(lane, moment):
+        return _held(lane, holds.NO_CLEAR_ANSWER, reason, moment, in_doubt=True)
+    return _reconcile(lane, pursuit, reason, moment)
+
+
 def _reconcile(lane: LaneRecorded, pursuit: Pursuit, reason: str, moment: Moment) -> Verdict:
     policy = moment.policy
     if not policy.can_search:
-        why = f"nobody can tell whether the API took the call: {reason}"
-        return _held(lane, why, moment, in_doubt=True)
-    wait = 0.0 if policy.keys_protect else policy.drain_seconds
+        return _held(lane, holds.FATE_UNKNOWN, reason, moment, in_doubt=True)
+    wait = 0.0 if moment.key_protects(lane) else policy.drain_seconds
     return Verdict(Pursuit(Kind.FIND, wait, failures=pursuit.failures + 1, in_doubt=True))
 
 
 def _not_found(lane: LaneRecorded, pursuit: Pursuit, moment: Moment) -> Pursuit:
     searches = pursuit.searches + 1
     in_doubt = pursuit.in_doubt or lane.ambiguous
-    if searches < _searches_needed(moment.policy, in_doubt=in_doubt):
+    if searches < _searches_needed(lane, moment, in_doubt=in_doubt):
         wait = moment.policy.poll.max_seconds
         return replace(pursuit, searches=searches, after_seconds=wait)
-    return _turn_comes(pursuit, moment)
+    return _turn_comes(replace(pursuit, searches=searches), moment)
+
+
+def _turn_has_come(lane: LaneRecorded, pursuit: Pursuit, moment: Moment) -> Pursuit:
+    """The foreign call has ended; or it never ran, though the API said so, and there is no hurry."""
+    wait = 0.0 if pursuit.searches else moment.after_failures(pursuit.failures)
+    # Its end may have let in what was late: a plan in doubt is searched for once more.
+    again = _sent_again(lane, moment, wait) if lane.ambiguous else None
+    return replace(again or _sent(wait), failures=pursuit.failures)
 
 
 def _turn_comes(pursuit: Pursuit, moment: Moment) -> Pursuit:
     if pursuit.foreign:
-        return replace(pursuit, kind=Kind.WATCH, after_seconds=moment.policy.poll.min_seconds)
+        wait = moment.policy.poll.min_seconds
+        return replace(pursuit, kind=Kind.WATCH, searches=0, after_seconds=wait)
     wait = moment.after_failures(pursuit.failures)
     return replace(pursuit, kind=Kind.ATTEMPT, after_seconds=wait)
 
 
-def _searches_needed(policy: Policy, *, in_doubt: bool) -> int:
-    return 2 if in_doubt and not policy.keys_protect else 1
+def _searches_needed(lane: LaneRecorded, moment: Moment, *, in_doubt: bool) -> int:
+    return moment.policy.consistent_reads if in_doubt and not moment.key_protects(lane) else 1
+
+
+def _is_in_doubt_for_long(lane: LaneRecorded, moment: Moment) -> bool:
+    if lane.first_attempt_at is UNSET or not moment.policy.can_search:
+        return False
+    doubted_seconds = (moment.now - lane.first_attempt_at).total_seconds()
+    return doubted_seconds > moment.policy.doubt_seconds
 
 
 def _missed(lane: LaneRecorded, pursuit: Pursuit, moment: Moment) -> Verdict:
     searches = pursuit.searches + 1
-    if searches < LOOKS_BEFORE_VANISHED and lane.state == "active":
+    if lane.state == "planned":  # it was held for this, and a person wants it to be sent again
+        return Verdict(_sent_again(lane, moment, 0.0))
+    if searches < moment.policy.consistent_reads and lane.state == "active":
         wait = _pace(lane, moment)
         return Verdict(replace(pursuit, searches=searches, after_seconds=wait))
-    return _held(lane, f"the API no longer knows the call {lane.call_id}", moment)
+    return _held(lane, holds.VANISHED, str(lane.call_id), moment)
 
 
-def _held(lane: LaneRecorded, reason: str, moment: Moment, *, in_doubt: bool = False) -> Verdict:
-    following = lanes.hold(lane, reason, moment.now, in_doubt=in_doubt)
+def _held(
+    lane: LaneRecorded, kind: holds.Hold, detail: str, moment: Moment, *, in_doubt: bool = False
+) -> Verdict:
+    """The lane stands still, and tries again after the settings' time where that can do no harm."""
+    doubt = lane.call_id is UNSET and (lane.ambiguous or in_doubt)
+    if doubt and not moment.policy.can_search:
+        kind = holds.FATE_UNKNOWN
+    following = lanes.hold(lane, kind.reason(detail), moment.now, in_doubt=in_doubt)
     unchanged = lane == msgspec.structs.replace(following, occurred_at=lane.occurred_at)
     again = begin(following, moment, wait_seconds=moment.policy.hold_seconds)
     return replace(again, lane=None if unchanged else following)

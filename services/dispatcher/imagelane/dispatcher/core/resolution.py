@@ -8,17 +8,19 @@ from datetime import datetime
 from typing import Literal
 
 from msgspec import UNSET
+from msgspec.structs import replace
 from pyroaring import BitMap
 
 from imagelane.contracts.events import CallCompleted, LaneRecorded
 from imagelane.contracts.image_sets import pack_some
-from imagelane.contracts.parts import CallPlan, JobOutcome, PlannedImages
+from imagelane.contracts.parts import CallPlan, JobOutcome, LaneDecision, PlannedImages
 from imagelane.dispatcher.core import outcomes as o
 from imagelane.dispatcher.core.answers import Call, CallStatus, Refused
 from imagelane.dispatcher.core.lane import plan_of
 from imagelane.dispatcher.core.plan import Terms, UnplannableError, images_named, images_of
 
 OutcomesOf = Callable[[str], o.JobOutcomes]
+EndStatus = Literal["completed", "partial", "failed"]
 
 
 class UnresolvableError(Exception):
@@ -46,6 +48,50 @@ def of_call(
     plan = plan_of(lane)
     images = images_of(plan.jobs)
     failed = _failed(plan, call, images, terms)
+    answered = _answered(lane, _status(call, failed), now)
+    return _divided(
+        replace(answered, call_id=call.id), images, failed, outcomes_of, item_attempts=item_attempts
+    )
+
+
+def of_decision(
+    lane: LaneRecorded, decision: LaneDecision, *, outcomes_of: OutcomesOf, now: datetime
+) -> Resolution:
+    """A person has said what became of all the images of a held lane's call: none of them returns."""
+    images = images_of(plan_of(lane).jobs)
+    done = decision.decision == "treat_as_done"
+    answered = _answered(lane, "completed" if done else "failed", now)
+    failed = {} if done else images
+    return _divided(
+        replace(answered, decision=decision), images, failed, outcomes_of, item_attempts=1
+    )
+
+
+def _answered(lane: LaneRecorded, status: EndStatus, now: datetime) -> CallCompleted:
+    plan = plan_of(lane)
+    return CallCompleted(
+        customer_id=lane.customer_id,
+        seq=plan.seq,
+        last_seq=plan.seq,
+        status=status,
+        images=plan.images,
+        jobs=[],
+        occurred_at=now,
+        call_id=lane.call_id,
+        started_at=lane.active_since,
+        decision=lane.decision,
+    )
+
+
+def _divided(
+    answer: CallCompleted,
+    images: Mapping[str, BitMap],
+    failed: Mapping[str, BitMap],
+    outcomes_of: OutcomesOf,
+    *,
+    item_attempts: int,
+) -> Resolution:
+    """The answer with what became of each job's images: delivered unless they are among the failed."""
     jobs: dict[str, o.JobOutcomes] = {}
     told: list[JobOutcome] = []
     for job_id, planned in images.items():
@@ -61,18 +107,7 @@ def of_call(
                 returned=pack_some(returned),
             )
         )
-    answer = CallCompleted(
-        customer_id=lane.customer_id,
-        seq=plan.seq,
-        last_seq=plan.seq,
-        status=_status(call, failed),
-        images=plan.images,
-        jobs=told,
-        occurred_at=now,
-        call_id=call.id,
-        started_at=lane.active_since,
-    )
-    return Resolution(answer, jobs)
+    return Resolution(replace(answer, jobs=told), jobs)
 
 
 def of_refusal(
@@ -125,15 +160,13 @@ def _failed(
     try:
         named = images_named(plan.jobs, call.failed_urls, terms)
     except UnplannableError as error:
-        raise UnresolvableError(
-            f"whose failures call {call.id} names is unknown: {error}"
-        ) from error
+        raise UnresolvableError(f"its URLs cannot be built any more: {error}") from error
     if call.status is CallStatus.PARTIAL and not named:
-        raise UnresolvableError(f"call {call.id} has failed in part but names none of our images")
+        raise UnresolvableError(f"the API says of {call.id} partial, but names no image of ours")
     return named
 
 
-def _status(call: Call, failed: Mapping[str, BitMap]) -> Literal["completed", "partial", "failed"]:
+def _status(call: Call, failed: Mapping[str, BitMap]) -> EndStatus:
     if call.status is CallStatus.FAILED:
         return "failed"
     return "partial" if failed else "completed"

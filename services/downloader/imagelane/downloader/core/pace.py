@@ -36,11 +36,23 @@ class PacePolicy:
     patience_seconds: float = 300.0
 
 
+@dataclass(slots=True)
+class Throttling:
+    """How often servers were spared, all of them together."""
+
+    cuts_for_trouble: int = 0
+    cuts_for_latency: int = 0
+    pauses_asked: int = 0
+    pauses_failing: int = 0
+
+
 class HostPace:
     """One server's limit and what it follows from. All times are of one monotonic clock, in seconds."""
 
-    def __init__(self, policy: PacePolicy) -> None:
+    def __init__(self, policy: PacePolicy, throttling: Throttling | None = None) -> None:
+        """`throttling` may be shared by many servers."""
         self._policy = policy
+        self._throttling = throttling or Throttling()
         self._limit = float(min(policy.start, policy.most))
         self._free_growth = True
         self._cut_at = -inf
@@ -86,6 +98,7 @@ class HostPace:
             if started_at > self._cut_at and self._limit > CROWDED_FLOOR:
                 self._limit = max(CROWDED_FLOOR, self._limit * CROWDED_CUT)
                 self._cut_at = now
+                self._throttling.cuts_for_latency += 1
         elif self.in_flight >= int(self._limit):
             growth = FREE_GROWTH if self._free_growth else 1 / self._limit
             self._limit = min(self._policy.most, self._limit + growth)
@@ -98,13 +111,16 @@ class HostPace:
         if started_at > self._cut_at:
             self._cut_at = now
             self._limit = max(1.0, self._limit / 2)
+            self._throttling.cuts_for_trouble += 1
             self._failed_rounds += 1
             if self._failed_rounds >= PROBED_AFTER_ROUNDS:
                 self._limit = 1.0
                 self._pause_until(now + self._probe_seconds)
+                self._throttling.pauses_failing += 1
                 self._probe_seconds = min(self._probe_seconds * 2, MAX_PROBE_SECONDS)
         if retry_after_seconds is not None:
             self._pause_until(now + retry_after_seconds)
+            self._throttling.pauses_asked += 1
 
     def _pause_until(self, then: float) -> None:
         self.resumes_at = max(self.resumes_at, then)

@@ -16,7 +16,7 @@ from typing import Final, Generic, TypeVar
 
 from imagelane.core.failures import Code
 from imagelane.core.fairness import FairQueue
-from imagelane.downloader.core.pace import HostPace, PacePolicy
+from imagelane.downloader.core.pace import HostPace, PacePolicy, Throttling
 
 STRANGERS_SHARE: Final = 5
 MAX_IDLE_HOSTS: Final = 10_000
@@ -73,11 +73,17 @@ class HostSchedule(Generic[Work]):
         self._numbers = count()
         self.in_flight = 0
         self.waiting = 0
+        self.throttling = Throttling()
 
     @property
     def has_free_slot(self) -> bool:
         """Whether something could start, if its server allowed it."""
         return self.in_flight < self._slots
+
+    @property
+    def servers(self) -> int:
+        """How many servers are remembered."""
+        return len(self._hosts)
 
     def put(self, server: str, customer: str, work: Work, now: float) -> None:
         """Adds work at the end of its customer's line at the server."""
@@ -148,7 +154,7 @@ class HostSchedule(Generic[Work]):
         if host is None:
             if len(self._hosts) >= MAX_IDLE_HOSTS:
                 self._forget_some()
-            host = self._hosts[server] = _Host(HostPace(self._policy))
+            host = self._hosts[server] = _Host(HostPace(self._policy, self.throttling))
         return host
 
     def _forget_some(self) -> None:

@@ -30,6 +30,7 @@ from imagelane.contracts.fields import (
     NotifyUrl,
     RecipeName,
 )
+from imagelane.core.recipes import list_key
 from imagelane.intake.core.entries import ListEntry, entry_of
 
 _GZIP: Final = 31
@@ -50,6 +51,20 @@ class FrozenHeader(Struct, frozen=True, kw_only=True, omit_defaults=True):
     list_url: str | UnsetType = UNSET
     deadline: Deadline | UnsetType = UNSET
     notify_url: NotifyUrl | UnsetType = UNSET
+    handed_in_at: Instant | UnsetType = UNSET
+
+    @property
+    def key(self) -> str:
+        """Where the list lies."""
+        return list_key(self.customer_id, self.job_id)
+
+    def was_handed_in_by(self, moment: datetime) -> bool:
+        """Whether what was decided then about the customer holds for this list."""
+        return (self.accepted_at if self.handed_in_at is UNSET else self.handed_in_at) <= moment
+
+    def is_over_at(self, moment: datetime) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not UNSET and self.deadline <= moment
 
 
 _encoder: Final = msgspec.json.Encoder()

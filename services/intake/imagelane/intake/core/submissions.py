@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -38,6 +39,8 @@ class Submission:
 
     submitted: ListSubmitted
     origin: tuple[str, ...]
+    handed_in_at: datetime
+    """When the broker took the record."""
 
     def job_id(self, secret: bytes) -> str:
         """The job that this submission is, in 32 characters `a-z2-7`; nobody can guess it.
@@ -89,16 +92,17 @@ def read_submission(record: Record) -> Submission:
             " taken inline; store the list somewhere and name it as `list_url`"
         )
     headers = {name.lower(): value for name, value in record.headers}
+    handed_in_at = datetime.fromtimestamp(record.timestamp_ms / 1_000, UTC)
     if headers.get("content-type", b"").lower().startswith(STRUCTURED_MODE.encode()):
-        return _structured(record.value, _text(headers, "content-type"))
+        return _structured(record.value, _text(headers, "content-type"), handed_in_at)
     place = (record.partition, record.offset, record.timestamp_ms)
     origin: tuple[str, ...] = ("record", record.topic, *map(str, place))
     if "ce_specversion" in headers:
         origin = _binary(headers)
-    return Submission(_checked(_decode(record.value)), origin)
+    return Submission(_checked(_decode(record.value)), origin, handed_in_at)
 
 
-def _structured(value: bytes, content_type: str) -> Submission:
+def _structured(value: bytes, content_type: str, handed_in_at: datetime) -> Submission:
     if content_type.partition(";")[0].strip().lower() != f"{STRUCTURED_MODE}+json":
         raise UnreadableRecordError(
             f"content-type: {content_type!r} is not read, only {STRUCTURED_MODE}+json"
@@ -109,7 +113,7 @@ def _structured(value: bytes, content_type: str) -> Submission:
         raise UnreadableRecordError(f"CloudEvent: {error}") from error
     origin = _event_origin(envelope.specversion, envelope.source, envelope.id)
     try:
-        return Submission(_checked(_decode(bytes(envelope.data))), origin)
+        return Submission(_checked(_decode(bytes(envelope.data))), origin, handed_in_at)
     except UnreadableRecordError as error:
         raise UnreadableRecordError(f"data: {error}") from error
 

@@ -1,0 +1,1 @@
+"""What the tracker writes and others read: its tables, and the questions that they answer."""

@@ -1,0 +1,79 @@
+"""A record as it comes from Kafka: an event, a dead letter of a service's, or one that cannot be read."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imagelane.contracts.codec import Headers, UnreadableRecordError, decode
+from imagelane.contracts.image_sets import UnreadableImageSetError
+from imagelane.contracts.topics import dead_letter_topic
+from imagelane.platform.records import Record
+from imagelane.tracker.core.changes import MAX_NUMBER, Changes, OutOfRangeError, Place, Row, plain
+from imagelane.tracker.core.fold import fold
+
+DEAD_LETTER: Final = dead_letter_topic("")
+OURSELVES: Final = "tracker"
+MAX_KEY_CHARS: Final = 255
+MAX_REASON_CHARS: Final = 2_000
+
+
+def take(changes: Changes, record: Record) -> str | None:
+    """Notes what the record says. Returns why it could not be read, if so: that is noted too.
+
+    A record without a value tells nothing: it is the end of a key on a compacted topic.
+    """
+    if record.topic.startswith(DEAD_LETTER):
+        changes.dead_letters.append(_dead_letter(record))
+        return None
+    if record.value is None:
+        return None
+    place = Place(record.topic, record.partition, record.offset)
+    try:
+        fold(changes, place, decode(record.topic, record.value))
+    except (UnreadableRecordError, UnreadableImageSetError, OutOfRangeError) as error:
+        changes.dead_letters.append(_row(record, place, OURSELVES, str(error)))
+        return str(error)
+    return None
+
+
+def _dead_letter(record: Record) -> Row:
+    """What the headers say that the service gave it."""
+    told = _told(record.headers)
+    source = Place(
+        told.get("topic", record.topic),
+        _number(told.get("partition"), record.partition),
+        _number(told.get("offset"), record.offset),
+    )
+    service = told.get("group", "").rpartition("imagelane-")[2] or "unknown"
+    row = _row(record, source, service, told.get("message", ""))
+    return row | {"dead_letter_offset": record.offset}
+
+
+def _told(headers: Headers) -> dict[str, str]:
+    mark = "__dlq.errors."
+    return {
+        name.removeprefix(mark): (value or b"").decode("utf-8", "replace")
+        for name, value in headers
+        if name.startswith(mark)
+    }
+
+
+def _number(text: str | None, otherwise: int) -> int:
+    if text is None or not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_NUMBER)):
+        return otherwise
+    return int(text)
+
+
+def _row(record: Record, place: Place, service: str, reason: str) -> Row:
+    key = (record.key or b"").decode("utf-8", "replace")
+    return {
+        "topic": plain(place.topic),
+        "partition": place.partition,
+        "offset": place.offset,
+        "service": plain(service),
+        "reason": plain(reason[:MAX_REASON_CHARS]),
+        "at": record.timestamp_ms,
+        "record_key": plain(key[:MAX_KEY_CHARS]) or None,
+        "size_bytes": len(record.value or b""),
+        "dead_letter_offset": None,
+    }

@@ -14,7 +14,10 @@ from tests.chaos.system import System
 from tests.chaos.trial import Fault, Outcome, tried
 from tests.e2e.images import TINY_IMAGES, Images, serving
 
+from imagelane.ops.broker import BrokerSetupError
 from imagelane.ops.photos import make_tiny
+from imagelane.ops.supervisor import ProgramError
+from imagelane.ops.topics import TopicsError
 
 ARTIFACTS: Final = Path(__file__).parent.parent.parent / "build" / "chaos"
 SLOW_SECONDS: Final = 0.2
@@ -89,7 +92,13 @@ async def campaign(
     async with stacks() as given:
         for fault in possible:
             for seed in seeds:
-                system = await given.fit_for(fault)
+                try:
+                    system = await given.fit_for(fault)
+                except (BrokerSetupError, ProgramError, TopicsError) as error:
+                    outcomes.append(Outcome(fault.name, seed, 0.0, None, [f"no start: {error}"]))
+                    say(f"{fault.name} seed {seed}: the stack did not start: {error}")
+                    await given.end(keep=True)
+                    continue
                 outcome = await tried(system, fault, seed=seed, seconds=seconds)
                 outcomes.append(outcome)
                 say(line_of(outcome, system.folder))

@@ -109,6 +109,19 @@ def test_a_marker_is_kept_for_the_retention_and_no_longer(desk: Desk) -> None:
     assert list(desk.lanes) == []
 
 
+def test_an_end_that_is_told_only_after_the_retention_is_told_once_and_forgotten(
+    desk: Desk,
+) -> None:
+    desk.sealed(0)
+    key = next(key for key in desk.table if isinstance(parse_key(key), JobKey))
+    desk.table[key] = desk.table[key].replace(b',"told":true', b"")
+    desk.seconds += timedelta(days=20).total_seconds()
+    desk.open()
+    finished(desk.decide())
+    assert desk.table == {}
+    assert list(desk.lanes) == []
+
+
 def test_the_oldest_marker_goes_first(desk: Desk) -> None:
     desk.sealed(0, "b")
     desk.seconds += 1_000.0

@@ -101,9 +101,12 @@ def test_a_tracker_notices_that_somebody_has_ordered_a_rebuild(
     records = [record for part in a_life().log.values() for record in part]
     write(records)
     before = rows_in(engine)
+    ledger.look()
     rebuild(engine, keep_before_ms=None)
     with pytest.raises(RebuildOrderedError):
         write(records[:1])
+    with pytest.raises(RebuildOrderedError):
+        ledger.look()
     assert ledger.open() == {}
     write(records)
     assert rows_in(engine) == before

@@ -81,7 +81,8 @@ class Supervisor:
             await asyncio.wait([keeper], timeout=self._stops[name])  # it reads the last lines, too
             if not keeper.done():
                 self._say(name, "did not end in time and was killed")
-                process.kill()
+                if process.returncode is None:  # else a child of its own holds its output open
+                    process.kill()
         await asyncio.gather(keeper, return_exceptions=True)
 
     async def stop_all(self, *, last: tuple[str, ...] = ()) -> None:

@@ -93,6 +93,7 @@ class Following:
                 self._say(record, trouble)
         positions = reader.moved()
         if not positions:
+            self._ledger.look()
             return
         self._ledger.write(changes, positions, _now_ms())
         metrics.WRITING.observe(time.perf_counter() - begun)

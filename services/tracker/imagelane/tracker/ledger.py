@@ -77,6 +77,13 @@ class Ledger:
                 t.tracker.update(), {"change": state.change + len(rows.jobs), "written_at": now_ms}
             )
 
+    def look(self) -> None:
+        """For who has nothing to write. Raises `RebuildOrderedError`."""
+        with self._engine.begin() as connection:
+            generation = connection.execute(select(t.tracker.c.generation)).scalar_one()
+        if generation != self._generation:
+            raise RebuildOrderedError
+
     def _write_rows(self, connection: Connection, rows: Rows) -> None:
         for name in (*ONCE, *REPLACED, "dead_letters"):
             self._execute(connection, name, getattr(rows, name))

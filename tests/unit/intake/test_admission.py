@@ -14,8 +14,9 @@ from imagelane.contracts.commands import DeleteJob
 from imagelane.contracts.events import JobAccepted, JobFinished, JobRefused
 from imagelane.intake.admission import Accepted, Admission
 from imagelane.intake.core.submissions import read_submission
-from imagelane.intake.list_fetch import ListFetcher
+from imagelane.intake.list_fetch import ListFetcher, limits_of
 from imagelane.intake.settings import IntakeSettings
+from imagelane.intake.uploads import UploadedLists
 from imagelane.platform.records import Record
 
 NOW = datetime.now(UTC)
@@ -31,9 +32,11 @@ class Door:
         producer: Any = self.told
         client: Any = None  # nothing here is fetched
         settings = IntakeSettings(deployment_secret=SecretStr("x" * 16))
+        store: Any = archive.store
+        uploads = UploadedLists(store, limits_of(settings), secret=SECRET)
         self._admission = Admission(
             archive.lists,
-            ListFetcher(client, settings),
+            ListFetcher(client, uploads, settings),
             producer,
             secret=SECRET,
             destinations={"default"},

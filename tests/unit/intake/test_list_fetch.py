@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import cast
 
 import pytest
 from aiohttp import web
@@ -17,8 +18,10 @@ from imagelane.core.failures import Code
 from imagelane.intake.core.refusals import ListRefusedError
 from imagelane.intake.list_fetch import ListFetcher
 from imagelane.intake.settings import IntakeSettings
+from imagelane.intake.uploads import UploadedLists
 from imagelane.platform.guarded_http import GuardedClient, HttpGuardSettings
 
+NO_UPLOADS = cast("UploadedLists", None)
 LINES = b"https://a.example/0.jpg\nhttps://a.example/1.jpg\n"
 
 
@@ -88,7 +91,7 @@ async def fetched(
     )
     submitted = ListSubmitted(customer_id="acme", list_url=server.url(name))
     async with GuardedClient(guards) as client:
-        return (await ListFetcher(client, settings).images(submitted)).images
+        return (await ListFetcher(client, NO_UPLOADS, settings).images(submitted)).images
 
 
 async def refused(server: ListServer, *answers: Answer, networks: str = "127.0.0.0/8") -> str:
@@ -116,7 +119,7 @@ async def test_an_inline_list_needs_no_server() -> None:
     settings = IntakeSettings(deployment_secret=SecretStr("sixteen letters!"))
     submitted = ListSubmitted(customer_id="acme", urls=["https://a.example", "", "x"])
     async with GuardedClient(HttpGuardSettings()) as client:
-        assert (await ListFetcher(client, settings).images(submitted)).images == 3
+        assert (await ListFetcher(client, NO_UPLOADS, settings).images(submitted)).images == 3
 
 
 async def test_what_may_pass_is_tried_again(server: ListServer) -> None:

@@ -70,13 +70,15 @@ class Admission:
         """
         job_id = submission.job_id(self._secret)
         fingerprint = fingerprint_of(submission.submitted)
+        accepted: Accepted | None = None
         try:
-            return await self._admit(submission, job_id, fingerprint)
+            accepted = await self._admit(submission, job_id, fingerprint)
         except ListRefusedError as refusal:
             known = refusal.failure.code in LEAVES_THE_JOB_ALONE
             own_id = submission.conflict_id(self._secret, fingerprint) if known else job_id
             await self._refuse(submission, own_id, refusal)
-            return None
+        await self._fetcher.forget(submission.submitted)
+        return accepted
 
     async def tell(self, header: FrozenHeader) -> None:
         """Delivers `job.accepted`; the same one however often it is told."""

@@ -14,7 +14,7 @@ from imagelane.intake.admission import Admission
 from imagelane.intake.endings import Endings
 from imagelane.intake.fanout import FanOut
 from imagelane.intake.frozen_lists import FrozenLists
-from imagelane.intake.list_fetch import ListFetcher
+from imagelane.intake.list_fetch import ListFetcher, limits_of
 from imagelane.intake.list_work import ListWork
 from imagelane.intake.orders import OrderWork
 from imagelane.intake.removal import Removal
@@ -22,6 +22,7 @@ from imagelane.intake.repeats import Repeats
 from imagelane.intake.road import Road
 from imagelane.intake.settings import Settings
 from imagelane.intake.tidying import Tidying
+from imagelane.intake.uploads import UploadedLists
 from imagelane.platform.guarded_http import GuardedClient
 from imagelane.platform.health import serving
 from imagelane.platform.health_groups import GroupPart
@@ -60,9 +61,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         fan_out = FanOut(
             producer, lag, kafka, max_unread=intake.max_unread, lag_seconds=intake.lag_seconds
         )
+        uploads = UploadedLists(stores.private, limits_of(intake), secret=intake.secret())
         admission = Admission(
             lists,
-            ListFetcher(client, intake),
+            ListFetcher(client, uploads, intake),
             producer,
             secret=intake.secret(),
             destinations=settings.store.destinations,

@@ -20,6 +20,7 @@ from imagelane.intake.core.frozen import FrozenList, inline_entries
 from imagelane.intake.core.lists import ListLimits, ListReader, shape_of
 from imagelane.intake.core.refusals import ListRefusedError
 from imagelane.intake.settings import IntakeSettings
+from imagelane.intake.uploads import UploadedLists, read_list
 from imagelane.platform.guarded_http import FetchError, GuardedClient
 
 ACCEPT: Final = "text/plain, text/csv, application/json, application/gzip;q=0.9, */*;q=0.5"
@@ -30,12 +31,13 @@ LONGEST_ASKED_WAIT_SECONDS: Final = 120.0
 class ListFetcher:
     """Turns a submission into its images, wherever they are."""
 
-    def __init__(self, client: GuardedClient, settings: IntakeSettings) -> None:
+    def __init__(
+        self, client: GuardedClient, uploads: UploadedLists, settings: IntakeSettings
+    ) -> None:
         self._client = client
+        self._uploads = uploads
         self._settings = settings
-        self._limits = ListLimits(
-            max_lines=settings.max_list_lines, max_bytes=settings.max_list_bytes
-        )
+        self._limits = limits_of(settings)
         self._jitter = wait_random_exponential(
             multiplier=settings.fetch_backoff_seconds, max=LONGEST_WAIT_SECONDS
         )
@@ -46,6 +48,9 @@ class ListFetcher:
 
         Failures that may pass are tried again with full jitter, no earlier than the server asked.
         """
+        if submitted.upload_sha256 is not UNSET:
+            async with self._slots:
+                return await self._uploads.images(submitted)
         if submitted.list_url is UNSET:
             images = FrozenList()
             images.add(list(inline_entries(submitted)))
@@ -61,6 +66,10 @@ class ListFetcher:
         except FetchError as error:
             raise _refusal(error) from error
 
+    async def forget(self, submitted: ListSubmitted) -> None:
+        """The list is frozen or refused: an upload of it is needed no more."""
+        await self._uploads.forget(submitted)
+
     async def _fetch(self, submitted: ListSubmitted, url: str) -> FrozenList:
         max_bytes = self._settings.max_fetched_bytes
         async with (
@@ -68,22 +77,17 @@ class ListFetcher:
             self._client.stream(url, accept=ACCEPT, max_bytes=max_bytes) as body,
         ):
             shape = shape_of(submitted, content_type=body.content_type, final_url=body.final_url)
-            reader = ListReader(self._limits, shape)
-            images = FrozenList()
-            async for chunk in body.chunks():
-                for entries in reader.feed(chunk):
-                    images.add(entries)
-                    await asyncio.sleep(
-                        0
-                    )  # a small chunk may unpack to much: others go on meanwhile
-            for entries in reader.finish():
-                images.add(entries)
-            return images
+            return await read_list(body.chunks(), ListReader(self._limits, shape))
 
     def _wait_seconds(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
         asked = error.retry_after_seconds if isinstance(error, FetchError) else None
         return max(self._jitter(state), min(asked or 0.0, LONGEST_ASKED_WAIT_SECONDS))
+
+
+def limits_of(settings: IntakeSettings) -> ListLimits:
+    """How much a list may hold."""
+    return ListLimits(max_lines=settings.max_list_lines, max_bytes=settings.max_list_bytes)
 
 
 def _is_transient(error: BaseException) -> bool:

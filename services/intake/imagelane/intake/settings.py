@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator
+from pydantic import Field
 
 from imagelane.contracts.events import MAX_LIST_LINES
+from imagelane.platform.deployment_secret import DeploymentSecretSettings
 from imagelane.platform.guarded_http import HttpGuardSettings
-from imagelane.platform.settings import ServiceSettings, SettingsGroup, StoreSettings
+from imagelane.platform.settings import ServiceSettings, StoreSettings
 
-MIN_SECRET_CHARS = 16
 MIB = 1 << 20
 
 
-class IntakeSettings(SettingsGroup):
+class IntakeSettings(DeploymentSecretSettings):
     """What lists may be, how many are worked on at a time, and how far they may run ahead."""
 
-    deployment_secret: SecretStr | None = Field(
-        default=None,
-        description="Makes job ids unguessable; at least 16 characters. Never changes: with another one the"
-        " same submission is another job. This, or the file, is needed.",
-    )
-    deployment_secret_file: FilePath | None = Field(
-        default=None,
-        validate_default=True,
-        description="A file with the secret instead; white space around it is dropped.",
-    )
     max_list_lines: int = Field(
         default=MAX_LIST_LINES, ge=1, le=1_000_000, description="Images in one list by reference."
     )
@@ -96,22 +84,6 @@ class IntakeSettings(SettingsGroup):
         " `retention_days`.",
     )
 
-    @field_validator("deployment_secret_file")
-    @classmethod
-    def _one_secret(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if "deployment_secret" not in info.data:
-            return value  # wrong itself, and told so
-        given: SecretStr | None = info.data["deployment_secret"]
-        if (value is None) == (given is None):
-            raise ValueError("either the secret or a file with it must be set")
-        if len(_secret(given, value)) < MIN_SECRET_CHARS:
-            raise ValueError(f"the secret must have at least {MIN_SECRET_CHARS} characters")
-        return value
-
-    def secret(self) -> bytes:
-        """The deployment secret."""
-        return _secret(self.deployment_secret, self.deployment_secret_file).encode()
-
 
 class Settings(ServiceSettings):
     """Everything that intake can be told."""
@@ -119,9 +91,3 @@ class Settings(ServiceSettings):
     store: StoreSettings
     http: HttpGuardSettings = HttpGuardSettings()
     intake: IntakeSettings
-
-
-def _secret(given: SecretStr | None, file: Path | None) -> str:
-    if given is not None:
-        return given.get_secret_value()
-    return file.read_text(encoding="utf-8").strip() if file is not None else ""

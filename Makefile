@@ -46,7 +46,7 @@ integration: $(VENV)/installed-dev  ## each service on a real Apache Kafka
 e2e: $(VENV)/installed-dev  ## the whole road in real processes, with kills
 	$(BIN)/pytest tests/e2e --numprocesses 2 --timeout 400 --ignore tests/e2e/test_topics_grow.py
 
-migration: $(VENV)/installed-dev  ## topics that grow under a live system (not in "test" yet: it was seen to fail once)
+migration: $(VENV)/installed-dev  ## topics that grow under a live system, end to end (not in "test" yet)
 	$(BIN)/pytest tests/e2e/test_topics_grow.py --timeout 400
 
 chaos-quick: $(VENV)/installed-dev  ## the faults that matter most, in real processes: a few minutes

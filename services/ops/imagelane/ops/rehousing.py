@@ -6,10 +6,11 @@ cut off or passed over. What is copied twice is folded twice, which changes noth
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, cast
 
-from confluent_kafka import Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported
     AdminClient,
     AlterConfigOpType,
@@ -29,6 +30,8 @@ from imagelane.platform.latest_records import Place, end_offsets, read_records, 
 from imagelane.platform.settings import KafkaSettings
 
 ANSWER_SECONDS: Final = 30.0
+CONFIGURED_SECONDS: Final = 15.0
+CONFIGURED_POLL_SECONDS: Final = 0.1
 BATCHER_CHANGELOG: Final = "imagelane-batcher-lanes-changelog"
 KEEPS_EVERYTHING: Final = {
     "cleanup.policy": "compact,delete",  # Kafka cuts off nothing of a topic that is only compacted
@@ -142,9 +145,20 @@ class Rehousing:
     def _cut_off(self, topic: str, ends: Mapping[int, int]) -> None:
         name = self._settings.topic(topic)
         below = [TopicPartition(name, number, end) for number, end in ends.items() if end]
-        answers = self._admin.delete_records(below, request_timeout=ANSWER_SECONDS)
-        for answer in answers.values():
-            answer.result()
+        deadline = time.monotonic() + CONFIGURED_SECONDS
+        while True:
+            answers = self._admin.delete_records(below, request_timeout=ANSWER_SECONDS)
+            try:
+                for answer in answers.values():
+                    answer.result()
+            except KafkaException as error:
+                # The broker says that it has the new configuration before its log obeys it.
+                passing = error.args[0].code() == KafkaError.POLICY_VIOLATION
+                if not passing or time.monotonic() > deadline:
+                    raise
+                time.sleep(CONFIGURED_POLL_SECONDS)
+            else:
+                return
 
     def _configure(self, topic: TopicFile, config: Mapping[str, str]) -> None:
         """As the file says, but for these."""

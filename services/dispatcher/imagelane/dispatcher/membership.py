@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from imagelane.contracts.codec import Headers
 from imagelane.contracts.topics import BATCHES, CALLBACKS, COMMANDS
@@ -21,6 +21,7 @@ from imagelane.dispatcher.ownership import Ownership, boot_seconds
 from imagelane.platform.groups import consumer_properties, passes
 from imagelane.platform.records import Record
 from imagelane.platform.settings import KafkaSettings
+from imagelane.platform.troubles import Troubles
 
 SERVICE: Final = "dispatcher"
 INPUTS: Final = (BATCHES, CALLBACKS, COMMANDS)
@@ -31,7 +32,6 @@ COMMITTED_SECONDS: Final = 60.0
 STARTS_TRIES: Final = 5
 STARTS_AGAIN_SECONDS: Final = 0.5
 METADATA_SECONDS: Final = 5.0
-QUIET_SECONDS: Final = 10.0
 OUT_OF_RANGE: Final = "_AUTO_OFFSET_RESET"
 
 Place = tuple[str, int]
@@ -70,8 +70,8 @@ class Membership:
         self._term = 0
         self._gap = ""
         self._closing = False
-        self._quiet_until = 0.0
         self._log = structlog.get_logger("imagelane.membership")
+        self._trouble = Troubles(self._log)
         self._eager = settings.group_protocol == "classic"
         # Only `range` gives equal partitions of several topics to one member.
         assignor = "partition.assignment.strategy" if self._eager else "group.remote.assignor"
@@ -267,8 +267,6 @@ class Membership:
             for topic, partition in places
         ]
 
-    # Trouble
-
     def _hold(self, reason: str) -> None:
         if reason == self._ownership.hold_reason:
             return
@@ -278,11 +276,3 @@ class Membership:
             self._log.error("lanes.held", reason=reason)
         else:
             self._log.info("lanes.released")
-
-    def _trouble(self, error: KafkaError) -> None:
-        if error.fatal():
-            raise KafkaException(error)
-        now = time.monotonic()
-        if now >= self._quiet_until:
-            self._quiet_until = now + QUIET_SECONDS
-            self._log.warning("kafka.trouble", error=error.str())

@@ -25,7 +25,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
 from imagelane.contracts.codec import decode
 from imagelane.contracts.topics import CALLS
 from imagelane.dispatcher.core.book import Book
-from imagelane.platform.groups import GUARANTEES, client_properties, passes
+from imagelane.platform.groups import client_properties
+from imagelane.platform.latest_records import readable, reader
 from imagelane.platform.settings import KafkaSettings
 
 READ_RECORDS: Final = 10_000
@@ -53,7 +54,7 @@ def restore(
     """
     starts, ends = _bounds(settings, partitions)
     latest: dict[int, Latest] = {partition: {} for partition in ends}
-    consumer = _reader(settings)
+    consumer = reader(settings)
     try:
         topic = settings.topic(CALLS)
         # By number: for "the beginning" a new client takes half a second, and where a migration has
@@ -106,32 +107,15 @@ def _asked(
     return {one.partition: answer.result().offset for one, answer in answers.items()}
 
 
-def _reader(settings: KafkaSettings) -> Consumer:
-    return Consumer(
-        {
-            **client_properties(settings),
-            **GUARANTEES,  # read_committed among them
-            "group.id": settings.group(
-                "dispatcher-restore"
-            ),  # never joined: partitions are assigned
-            "auto.offset.reset": "error",
-            "fetch.wait.max.ms": 50,
-        }
-    )
-
-
 def _read(consumer: Consumer, latest: dict[int, Latest]) -> None:
-    for message in consumer.consume(READ_RECORDS, READ_SECONDS):
-        error, partition, key = message.error(), message.partition(), message.key()
-        if error is not None:
-            if not passes(error):
-                raise KafkaException(error)
-        elif partition is not None and key is not None:
-            value = message.value()
-            if value is None:
-                latest[partition].pop(key, None)
-            else:
-                latest[partition][key] = value
+    for message in readable(consumer.consume(READ_RECORDS, READ_SECONDS)):
+        partition, key, value = message.partition(), message.key(), message.value()
+        if partition is None or key is None:
+            continue
+        if value is None:
+            latest[partition].pop(key, None)
+        else:
+            latest[partition][key] = value
 
 
 def _book(records: Latest) -> Book:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Final, Literal, cast
-from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
@@ -72,11 +71,6 @@ def links_of(job_id: str) -> Links:
     """The job's places."""
     at = f"/v1/jobs/{job_id}"
     return Links(at, f"{at}/images", f"{at}/results", f"{at}/events", f"{at}/cancel")
-
-
-def lane_path(customer_id: str) -> str:
-    """Where a customer's lane is."""
-    return f"/v1/lanes/{quote(customer_id, safe='')}"
 
 
 def submitted_of(submission: Submission) -> Submitted:

@@ -19,6 +19,7 @@ from imagelane.platform.groups import consumer_properties, passes
 from imagelane.platform.metrics_consumer import MemberCounts
 from imagelane.platform.settings import KafkaSettings
 from imagelane.platform.tenures import Arrival, Backlog, Mark, Tenure, WorkLimits
+from imagelane.platform.troubles import Troubles
 
 POLL_SECONDS: Final = 0.1
 BATCH_RECORDS: Final = 500
@@ -30,7 +31,6 @@ COMMIT_ANSWER_SECONDS: Final = 30.0
 DRAIN_SECONDS: Final = 0.5
 DRAIN_STEP_SECONDS: Final = 0.01
 LEAVE_SECONDS: Final = 6.0  # a clean leave takes one; only a broker that is away takes longer
-QUIET_ERRORS_SECONDS: Final = 10.0
 
 
 class GroupMember:
@@ -59,9 +59,9 @@ class GroupMember:
         self._tenures: dict[tuple[str | None, int | None], Tenure] = {}
         self._paused = False
         self._commit_at = 0.0
-        self._quiet_until = 0.0
         self._closing = threading.Event()
         self._log = structlog.get_logger("imagelane.consumer")
+        self._trouble = Troubles(self._log)
         self.turned_at = time.monotonic()
         self.positions: dict[Place, int | None] = {}
         """The partitions that it has, each with the offset after the newest record received.
@@ -72,7 +72,7 @@ class GroupMember:
         self._consumer = Consumer(
             {
                 **consumer_properties(settings, service),
-                "error_cb": self._on_error,
+                "error_cb": self._trouble,
                 "on_commit": self._on_commit,
             }
         )
@@ -161,7 +161,7 @@ class GroupMember:
             if error is not None:
                 if not passes(error):
                     raise KafkaException(error)
-                self._on_error(error)
+                self._trouble(error)
                 continue
             tenure = self._tenures.get((message.topic(), message.partition()))
             offset = message.offset()
@@ -175,14 +175,6 @@ class GroupMember:
         self._counts.received(len(batch), skipped)
         if batch:
             self._deliver(batch)
-
-    def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
-            raise KafkaException(error)
-        now = time.monotonic()
-        if now >= self._quiet_until:
-            self._quiet_until = now + QUIET_ERRORS_SECONDS
-            self._log.warning("kafka.trouble", error=error.str())
 
     # Finishing and committing
 

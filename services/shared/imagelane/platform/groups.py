@@ -54,6 +54,14 @@ PASSING: Final = frozenset(
     }
 )
 """Errors that the client gets over by itself, though it does not call them retriable."""
+AWAITING_LEADER: Final = frozenset(
+    {
+        "LEADER_NOT_AVAILABLE",
+        "NOT_LEADER_FOR_PARTITION",
+        "UNKNOWN_LEADER_EPOCH",  # of a broker that has just come back
+        "FENCED_LEADER_EPOCH",
+    }
+)
 REACH_SECONDS: Final = 15.0
 CONFIGURE_SECONDS: Final = 5.0
 CONFIGURED_POLL_SECONDS: Final = 0.02
@@ -67,6 +75,11 @@ class KafkaStartError(Exception):
 def passes(error: KafkaError) -> bool:
     """Whether the client gets over the error by itself."""
     return not error.fatal() and (error.retriable() or error.name() in PASSING)
+
+
+def awaits_leader(error: KafkaError) -> bool:
+    """Whether a partition only waits for its leader, or the client for the leader's new epoch."""
+    return error.name() in AWAITING_LEADER
 
 
 def client_properties(settings: KafkaSettings) -> dict[str, Property]:

@@ -7,13 +7,13 @@ import threading
 import time
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported
     OffsetSpec,
 )
 
 from imagelane.core.offsets import decode_progress
-from imagelane.platform.groups import admin_client, client_properties
+from imagelane.platform.groups import admin_client, awaits_leader, client_properties
 from imagelane.platform.settings import KafkaSettings
 
 REQUEST_SECONDS: Final = 5.0
@@ -73,8 +73,7 @@ class LagReader:
                 # A topic made a moment ago has no leader yet; and after a broker's restart the client asks
                 # with the old leader's epoch, and is refused, until it reads the topic's metadata again.
                 self._partitions.pop(topic, None)
-                passing = error.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION
-                if not passing or time.monotonic() > deadline:
+                if not awaits_leader(error.args[0]) or time.monotonic() > deadline:
                     name = self._settings.topic(topic)
                     text = f"offsets of {name}: {error.args[0].str()}"
                     raise LagUnknownError(text) from None

@@ -19,21 +19,19 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
 )
 
 from imagelane.platform.broker_topics import ANSWER_SECONDS
-from imagelane.platform.groups import GUARANTEES, admin_client, client_properties, passes
+from imagelane.platform.groups import (
+    GUARANTEES,
+    admin_client,
+    awaits_leader,
+    client_properties,
+    passes,
+)
 from imagelane.platform.settings import KafkaSettings
 
 READ_RECORDS: Final = 10_000
 READ_SECONDS: Final = 0.05
 PATIENCE_SECONDS: Final = 60.0
 LEADER_SECONDS: Final = 30.0
-NO_LEADER: Final = frozenset(
-    {
-        "LEADER_NOT_AVAILABLE",
-        "NOT_LEADER_FOR_PARTITION",
-        "UNKNOWN_LEADER_EPOCH",  # of a broker that has just come back
-        "FENCED_LEADER_EPOCH",
-    }
-)
 AGAIN_SECONDS: Final = 0.1
 START: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call] # the same as below
 END: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client has no type for it
@@ -57,15 +55,15 @@ def read_records(
     """
     name = settings.topic(topic)
     admin = admin_client(settings)
-    first, ends = start_offsets(admin, settings, topic), end_offsets(admin, settings, topic)
+    if starts is None:
+        starts = start_offsets(admin, settings, topic)
+    ends = end_offsets(admin, settings, topic)
     consumer = reader(settings)
     try:
         # By number: for "the beginning" a new client takes half a second, and where nothing is left
         # of the log it never comes to an end.
         behind = [
-            TopicPartition(name, at, start)
-            for at, start in (first if starts is None else starts).items()
-            if start < ends[at]
+            TopicPartition(name, at, start) for at, start in starts.items() if start < ends[at]
         ]
         consumer.assign(behind)
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -88,9 +86,10 @@ def latest_records(
 
     Raises as `read_records` does.
     """
-    starts = start_offsets(admin_client(settings), settings, topic)
+    starts: dict[int, int] | None = None
     if partition is not None:
-        starts = {at: start for at, start in starts.items() if at == partition}
+        first = start_offsets(admin_client(settings), settings, topic)
+        starts = {at: start for at, start in first.items() if at == partition}
     latest: dict[Place, bytes] = {}
     for message in read_records(settings, topic, starts):
         place = cast(int, message.partition()), message.key() or b""
@@ -121,7 +120,7 @@ def _offsets(
         try:
             return _asked_offsets(admin, settings, topic, spec)
         except KafkaException as error:
-            if error.args[0].name() not in NO_LEADER or time.monotonic() > deadline:
+            if not awaits_leader(error.args[0]) or time.monotonic() > deadline:
                 raise
         time.sleep(AGAIN_SECONDS)
 

@@ -17,7 +17,6 @@ from typing import Final, Literal
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 Kind = Literal["counter", "gauge", "histogram"]
-Metric = Counter | Gauge | Histogram
 
 NAMESPACE: Final = "imagelane_"
 TOTAL: Final = "_total"

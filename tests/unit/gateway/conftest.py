@@ -28,11 +28,13 @@ from imagelane.core.api_keys import KeyRing, sha256_of, token_of
 from imagelane.gateway.access import Access
 from imagelane.gateway.app import Parts, application, listening
 from imagelane.gateway.core.recent import Recent
+from imagelane.gateway.core.submission import Rules
 from imagelane.gateway.deciding import Deciding
 from imagelane.gateway.deliveries import Deliveries
 from imagelane.gateway.health import Health
 from imagelane.gateway.limits import Limits
 from imagelane.gateway.looking import Looking
+from imagelane.gateway.notifying import Notifying
 from imagelane.gateway.openapi import OpenApi
 from imagelane.gateway.public_files import PublicFiles, PublicFolder
 from imagelane.gateway.receiver import WebhookReceiver
@@ -49,6 +51,7 @@ from imagelane.tracking.queries import Queries
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="
 OLD_SECRET = "whsec_b2xkb2xkb2xkb2xkb2xkb2xk"
+NEW_MASTER, OLD_MASTER = b"n" * 32, b"o" * 32
 DEPLOYMENT_SECRET = "a secret of the deployment"
 
 
@@ -205,6 +208,7 @@ def start(tmp_path: Path) -> Start:
     async def started(
         *,
         secrets: tuple[str, ...] = (SECRET, OLD_SECRET),
+        masters: tuple[bytes, ...] = (NEW_MASTER, OLD_MASTER),
         prefix: str = "",
         database: DatabaseSettings | None = None,
         **changed: Any,
@@ -233,13 +237,13 @@ def start(tmp_path: Path) -> Start:
                 deliveries,
                 Repeats(recent, status),
                 Limits(settings, status),
-                policy=AdmissionPolicy(),
-                destinations={"default", "archive"},
+                rules=Rules({"default", "archive"}, AdmissionPolicy()),
             ),
             looking=looking,
             results=Results(looking, status),
             streams=Streams(settings, looking, status),
             deciding=Deciding(settings, looking, status, deliveries),
+            notifying=Notifying(masters),
         )
         async with (
             listening(application(parts, Access(keys)), settings) as url,

@@ -44,6 +44,7 @@ USES: dict[tuple[str, str], Use] = {
     ("GET", "/v1/images/{image_id}"): Use(f"/v1/images/{IMAGE}", 200),
     ("GET", "/v1/failures"): Use("/v1/failures", 200, alone=True),
     ("GET", "/v1/freshness"): Use("/v1/freshness", 200, alone=True),
+    ("GET", "/v1/notify-secret"): Use("/v1/notify-secret?customer_id=acme", 200, alone=True),
     ("GET", "/v1/lanes"): Use("/v1/lanes", 200, alone=True),
     ("GET", "/v1/lanes/{customer_id}"): Use("/v1/lanes/acme", 200),
     ("GET", "/v1/lanes/{customer_id}/calls"): Use("/v1/lanes/acme/calls", 200),

@@ -67,6 +67,8 @@ async def test_an_operator_may_choose_a_customer_and_nobody_else(start: Start) -
         assert [job["customer_id"] for job in found["items"]] == ["umbra"]
         answer = await gateway.ask("GET", "/v1/jobs?customer_id=umbra")
         assert (answer.status, answer.json["field"]) == (422, "customer_id")
+        own = await json_of(gateway, "/v1/jobs?customer_id=acme")
+        assert [job["customer_id"] for job in own["items"]] == ["acme"]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from tests.unit.gateway.tracked import NOW
 
 from imagelane.contracts.codec import encode
 from imagelane.core.identity import job_id_of_key, upload_key
+from imagelane.gateway.incoming import MAX_FIELDS
 from imagelane.intake.core.submissions import read_submission
 from imagelane.platform.records import Record
 
@@ -339,6 +340,17 @@ async def test_a_form_without_its_file_or_with_two_is_refused(start: Start) -> N
         form.add_field("colour", "red")
         form.add_field("file", b"https://a.example/1", filename="a.txt")
         assert field(await gateway.ask("POST", "/v1/jobs", data=form)) == (422, "colour")
+        assert (gateway.kafka.sent, gateway.uploads) == ([], [])
+
+
+async def test_a_form_of_endless_parts_is_refused_at_the_seventeenth(start: Start) -> None:
+    async with start() as gateway:
+        form = aiohttp.FormData()
+        form.add_field("file", b"https://a.example/1", filename="a.txt")
+        for number in range(MAX_FIELDS):
+            form.add_field(f"field{number}", "x")
+        answer = await gateway.ask("POST", "/v1/jobs", data=form)
+        assert (answer.status, answer.json["detail"]) == (400, "the form has more than 16 parts")
         assert (gateway.kafka.sent, gateway.uploads) == ([], [])
 
 

@@ -32,6 +32,7 @@ from typing import Any, Final
 Entry = dict[str, Any]
 Image = tuple[str, int]
 EXAMPLES: Final = 5
+MAY_LACK: Final = ("may_fail", "may_cancel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ def _images(run: Run) -> Iterator[Violation]:
             elif not 0 <= index < handed_in["images"]:
                 yield Violation("I2", "unexpected", f"{job}:{index} of {handed_in['images']}")
     for job, handed_in in run.jobs.items():
-        bad, lenient = set(handed_in["bad"]), handed_in.get("may_fail", False)
+        bad, lenient = set(handed_in["bad"]), any(map(handed_in.get, MAY_LACK))
         told = _last_told(run, job)
         unaccounted = (told["failed"] + told["cancelled"]) if told else 0
         missing = [n for n in range(handed_in["images"]) if (job, n) not in delivered]

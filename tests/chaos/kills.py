@@ -15,6 +15,7 @@ from tests.chaos.starting import SESSION_SECONDS, Setup
 from tests.chaos.trial import Fault, Trial
 
 FAILPOINTS: Final = (
+    "before_plan",
     "after_plan",
     "after_attempt",
     "after_bytes",
@@ -72,11 +73,18 @@ async def dispatcher_wakes_as_zombie(trial: Trial, point: str) -> None:
 
 async def batcher_wakes_as_zombie(trial: Trial) -> None:
     """The same for a batcher, in the middle of the images."""
+    await trial.system.until("a batcher with lanes", partial(has_lanes, trial, "batcher-1"))
     trial.load(customers=6, images=80)
     await trial.under_way()
     await pause(trial, "batcher-1", SESSION_SECONDS * 1.5)
     trial.healed()
     await left_with(trial, "batcher-1", SLEPT)
+
+
+def has_lanes(trial: Trial, name: str) -> bool:
+    """Whether the batcher has taken partitions over since it was started: before, it has nothing to lose."""
+    log = (trial.system.folder / "logs" / f"{name}.log").read_text()
+    return log.rfind('"gate.opened"') > log.rfind('"service.started"')
 
 
 async def pause(trial: Trial, name: str, seconds: float) -> None:

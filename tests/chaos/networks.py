@@ -14,6 +14,8 @@ from tests.chaos.trial import Fault, Trial
 
 GIVES_UP_SECONDS: Final = float(SETTINGS["IMAGELANE_BATCH_API__START_SECONDS"])
 OF_POSTS: Final = b"POST"
+STUCK_SECONDS: Final = 240.0
+"""A client that never finds its way back is noticed after two minutes without progress, and its process ends."""
 EVERYBODY: Final = Setup(
     behind_proxy=("intake", "downloader", "processor", "batcher", "dispatcher", "gateway")
 )
@@ -83,6 +85,7 @@ async def broker_away(trial: Trial, number: int) -> None:
     await asyncio.sleep(min(trial.seconds, 60.0))
     system.start("kafka")
     await asyncio.to_thread(system.stack.broker.wait_ready)
+    trial.load(customers=4, images=40)  # everybody has come back to the broker, or these do not end
     trial.healed()
 
 
@@ -118,8 +121,18 @@ async def dispatchers_cut_off(trial: Trial) -> None:
 
 
 FAULTS: Final = [
-    Fault("F06:restart", "broker restarted", partial(broker_away, number=signal.SIGTERM)),
-    Fault("F06:killed", "broker killed and away", partial(broker_away, number=signal.SIGKILL)),
+    *(
+        Fault(
+            f"F06:{how}",
+            f"broker {says}",
+            partial(broker_away, number=number),
+            settle_seconds=STUCK_SECONDS,
+        )
+        for how, says, number in (
+            ("restart", "restarted", signal.SIGTERM),
+            ("killed", "killed and away", signal.SIGKILL),
+        )
+    ),
     Fault("F07", "the broker's answers are lost", broker_answers_lost, EVERYBODY),
     Fault("F08", "dispatchers cut off from the broker", dispatchers_cut_off, DISPATCHERS),
     Fault(

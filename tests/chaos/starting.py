@@ -16,6 +16,7 @@ from typing import Final
 from aiohttp import ClientSession
 from confluent_kafka import Producer
 from tests.chaos.history import History
+from tests.chaos.object_store import BUCKET, Store, object_store
 from tests.chaos.onlooker import Onlooker
 from tests.chaos.proxy import proxying
 from tests.chaos.system import System
@@ -60,6 +61,10 @@ class Setup:
     """The services' wall clock can be set, by `set_clock`."""
     small_disk: bool = False
     """Lists and originals lie in a file system of a few MiB (needs root)."""
+    object_store: bool = False
+    """Results lie in an S3 bucket, which can be made to fail."""
+    fetch_patience_seconds: int = 60
+    """How long the external API waits for an image that it cannot read."""
 
 
 @asynccontextmanager
@@ -69,17 +74,7 @@ async def started(setup: Setup, folder: Path, images: Images) -> AsyncIterator[S
     kept = {name: ports[name] for name in ("gateway", "standin")}
     (folder / "ports.json").write_text(json.dumps(kept))
     if setup.false_clock:
-        set_clock(folder, 0)
-        await _ran(
-            "cc",
-            "-O2",
-            "-shared",
-            "-fPIC",
-            "-o",
-            str(folder / "clock.so"),
-            str(CLOCK_SOURCE),
-            "-ldl",
-        )
+        await make_clock(folder)
     endings: list[str] = []
 
     def output(name: str, line: str) -> None:
@@ -88,9 +83,10 @@ async def started(setup: Setup, folder: Path, images: Images) -> AsyncIterator[S
 
     async with (
         small_disk(folder / "private", wanted=setup.small_disk),
+        bucket_store(folder, wanted=setup.object_store) as store,
         proxying(ports["standin"], ports["api"]) as api,
         proxying(ports["kafka_behind"], ports["kafka"]) as kafka,
-        running(_options(setup, folder, ports), tell=_silent, output=output) as stack,
+        running(_options(setup, folder, ports, store), tell=_silent, output=output) as stack,
         ClientSession() as http,
     ):
         history = History(folder / "history.jsonl")
@@ -101,7 +97,9 @@ async def started(setup: Setup, folder: Path, images: Images) -> AsyncIterator[S
             "partitioner": "consistent_random",  # not ours, on purpose
         }
         producer = Producer(client)
-        system = System(stack, images, history, onlooker, producer, api, kafka, http, endings)
+        system = System(
+            stack, images, history, onlooker, producer, api, kafka, http, endings, store=store
+        )
         try:
             yield system
         finally:
@@ -110,6 +108,13 @@ async def started(setup: Setup, folder: Path, images: Images) -> AsyncIterator[S
                     stack.supervisor.kill(name, signal.SIGCONT)
             onlooker.close()
             history.close()
+
+
+async def make_clock(folder: Path) -> None:
+    """The library that sets services' wall clocks, and the file that tells it by how much."""
+    set_clock(folder, 0)
+    library = str(folder / "clock.so")
+    await _ran("cc", "-O2", "-shared", "-fPIC", "-o", library, str(CLOCK_SOURCE), "-ldl")
 
 
 def set_clock(folder: Path, seconds: int) -> None:
@@ -132,16 +137,42 @@ async def small_disk(folder: Path, *, wanted: bool) -> AsyncIterator[None]:
         await _ran("umount", str(folder))
 
 
+@asynccontextmanager
+async def bucket_store(folder: Path, *, wanted: bool) -> AsyncIterator[Store | None]:
+    """An object store for the block, if it is wanted."""
+    if not wanted:
+        yield None
+        return
+    (folder / "s3-secret").write_text("made-up")
+    async with object_store(free_port(), folder / "s3.log") as store:
+        yield store
+
+
+def in_bucket(folder: Path, store: Store) -> dict[str, str]:
+    """The settings of services whose results lie there."""
+    destination = {"kind": "s3", "bucket": BUCKET, "public_base_url": f"{store.url}/{BUCKET}"}
+    return {
+        "IMAGELANE_STORE__DESTINATIONS": json.dumps({"default": destination}),
+        "IMAGELANE_STORE__S3__ENDPOINT_URL": store.url,
+        "IMAGELANE_STORE__S3__ACCESS_KEY_ID": "made-up",
+        "IMAGELANE_STORE__S3__SECRET_ACCESS_KEY_FILE": str(folder / "s3-secret"),
+        "IMAGELANE_STORE__S3__PATH_STYLE": "true",
+    }
+
+
 async def _ran(*command: str) -> None:
     process = await asyncio.create_subprocess_exec(*command)
     assert await process.wait() == 0, command
 
 
-def _options(setup: Setup, folder: Path, ports: dict[str, int]) -> LocalOptions:
+def _options(
+    setup: Setup, folder: Path, ports: dict[str, int], store: Store | None
+) -> LocalOptions:
     through = {"IMAGELANE_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{ports['kafka']}"}
     api = {"IMAGELANE_BATCH_API__BASE_URL": f"http://127.0.0.1:{ports['api']}/v1"}
     false = {"LD_PRELOAD": str(folder / "clock.so"), "CHAOS_CLOCK": str(folder / "clock")}
     clock = false if setup.false_clock else {}
+    bucket = {} if store is None else in_bucket(folder, store)
     return LocalOptions(
         data=folder,
         cache=CACHE,
@@ -150,10 +181,10 @@ def _options(setup: Setup, folder: Path, ports: dict[str, int]) -> LocalOptions:
             base_seconds=setup.call_seconds,
             per_url_seconds=0.0005,
             level=setup.level,
-            arguments=("--fetch-patience-seconds", "60"),
+            arguments=("--fetch-patience-seconds", str(setup.fetch_patience_seconds)),
         ),
         workers=dict(setup.workers),
-        environment=SETTINGS | api | clock | dict(setup.environment),
+        environment=SETTINGS | api | clock | bucket | dict(setup.environment),
         environment_of=dict.fromkeys(setup.behind_proxy, through),
         kafka_proxied=(ports["kafka_behind"], ports["kafka"]),
         strict_partitions=12,

@@ -20,6 +20,7 @@ from aiohttp import ClientSession
 from confluent_kafka import KafkaError, Message, Producer
 from tests.chaos import checker
 from tests.chaos.history import History, raw_of
+from tests.chaos.object_store import Store
 from tests.chaos.onlooker import Onlooker
 from tests.chaos.proxy import Proxy
 from tests.e2e.images import Images
@@ -53,6 +54,7 @@ class System:
     kafka: Proxy
     http: ClientSession
     endings: list[str]
+    store: Store | None = None
     undelivered: list[str] = field(default_factory=list)
     _numbers: int = 0
 
@@ -71,10 +73,12 @@ class System:
         random: Random,
         slow: bool = True,
         may_fail: bool = False,
+        may_cancel: bool = False,
     ) -> Job:
         """Hands a list in as another system would, some of its lines leading nowhere.
 
         `may_fail`: the API fails or refuses images on order, and each of them has to be recorded.
+        `may_cancel`: the list is cancelled on its way.
         """
         self._numbers += 1
         key = f"list-{self._numbers}"
@@ -82,8 +86,9 @@ class System:
         bad_lines = sorted(random.sample(range(count), BAD_LINES))
         for index in bad_lines:
             urls[index] = f"{self.images.url}/nowhere-{index}.jpg"
-        job = Job(customer, self._job_id(customer, key), count)
+        job = Job(customer, self.job_id(customer, key), count)
         told: dict[str, Any] = {"job": job.job_id, "bad": bad_lines, "may_fail": may_fail}
+        told["may_cancel"] = may_cancel
         self.history.write("submit", customer=customer, images=count, **told)
         event = {"customer_id": customer, "idempotency_key": key, "urls": urls}
         self.produce("urls", json.dumps(event).encode())
@@ -125,7 +130,8 @@ class System:
         self.history.write("poison", topic=topic, raw=raw_of(value))
         self.produce(topic, value, **where)
 
-    def _job_id(self, customer: str, key: str) -> str:
+    def job_id(self, customer: str, key: str) -> str:
+        """The id that the customer's list has by its idempotency key, as docs say."""
         secret = (self.folder / "secrets" / "deployment").read_text().strip().encode()
         parts = [part.encode() for part in ("key", customer, key)]
         message = b"".join(b"%d:%b" % (len(part), part) for part in parts)
@@ -217,11 +223,17 @@ class System:
     def start(self, *names: str, **environment: str) -> None:
         """Starts processes that were stopped, from now on with these settings besides their own."""
         self.note("start", processes=names, environment=environment)
-        known = {program.name: program for program in self._programs()}
         for name in names:
-            program = known[name]
+            program = self._program(name)
             changed = dataclasses.replace(program, environment=program.environment | environment)
             self.stack.supervisor.start(changed)
+
+    def start_through(self, name: str, *words: str) -> None:
+        """Starts a process that was stopped, by a command that begins with these words."""
+        self.note("start", processes=[name], through=words)
+        program = self._program(name)
+        changed = dataclasses.replace(program, command=(*words, *program.command))
+        self.stack.supervisor.start(changed)
 
     async def faults(self, **faults: object) -> None:
         """Changes how the external API behaves."""
@@ -230,8 +242,9 @@ class System:
         async with self.http.post(url, json=faults) as answer:
             answer.raise_for_status()
 
-    def _programs(self) -> list[Program]:
+    def _program(self, name: str) -> Program:
         ports: dict[str, int] = json.loads((self.folder / "ports.json").read_text())
         keys = {path.name: path for path in (self.folder / "secrets").iterdir()}
         broker = Program("kafka", tuple(self.stack.broker.command), stop_seconds=20.0)
-        return [broker, *programs(self.stack, ports, keys)]
+        every = [broker, *programs(self.stack, ports, keys)]
+        return next(program for program in every if program.name == name)

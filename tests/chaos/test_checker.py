@@ -232,6 +232,18 @@ def test_what_may_fail_may_fail_as_long_as_it_is_recorded() -> None:
     assert "lost" in run.found()
 
 
+def test_what_was_cancelled_on_order_is_in_no_call_and_is_counted() -> None:
+    run = Told()
+    run.entry("accepted", 0)["urls"].pop()
+    for one in run.told("finished")[:2]:
+        one["value"] |= {"delivered": 3, "cancelled": 1}
+    assert run.found() == {"failed_though_good", "miscounted"}
+    run.history[0]["may_cancel"] = True
+    assert run.found() == set()
+    lost(run)
+    assert "lost" in run.found()
+
+
 def test_a_repeated_request_is_no_second_call_and_a_foreign_call_is_not_ours() -> None:
     run = Told()
     again = {**run.entry("request", 0), "request": 7}

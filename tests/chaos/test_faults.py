@@ -19,6 +19,7 @@ SEED: Final = 1
 MIX_SECONDS: Final = 120.0
 QUICK: Final = (
     "F29:all",
+    "F02:before_plan",
     "F02:after_plan",
     "F02:after_attempt",
     "F02:after_bytes",

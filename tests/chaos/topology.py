@@ -7,6 +7,7 @@ import time
 from functools import partial
 from typing import Final
 
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported
     AdminClient,
     NewPartitions,
@@ -14,14 +15,17 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
 from tests.chaos.system import System
 from tests.chaos.trial import Fault, Trial
 
+from imagelane.contracts.topic_files import read_topic_files, schemas_folder
 from imagelane.ops import topics
+from imagelane.platform.topology import expected_of
 
 GROWN: Final = 16
 NOTICED_SECONDS: Final = 12.0
-QUIET_SECONDS: Final = 15.0
+QUIET_SECONDS: Final = 10.0
 LOAD_SECONDS: Final = 1.0
 CHANGELOG: Final = "imagelane-batcher-lanes-changelog"
-DELETED_SECONDS: Final = 2.0
+FREE_SECONDS: Final = 30.0
+LOOK_SECONDS: Final = 0.2
 
 
 def admin_of(system: System) -> AdminClient:
@@ -113,10 +117,21 @@ async def changelog_lost(trial: Trial) -> None:
 
 def make_anew(system: System, topic: str) -> None:
     """Deletes a topic, and makes it again as its file says."""
-    admin = admin_of(system)
+    kafka, admin = system.stack.kafka, admin_of(system)
+    expected = expected_of(kafka, system.stack.options.deployment_id)
+    wanted = topics.new_topic(kafka, expected, read_topic_files(schemas_folder())[topic])
     admin.delete_topics([topic])[topic].result(30)
-    time.sleep(DELETED_SECONDS)  # the broker needs a moment before the name is free
-    topics.apply(system.stack.kafka, lambda _text: None)
+    deadline = time.monotonic() + FREE_SECONDS
+    while True:
+        try:
+            admin.create_topics([wanted])[topic].result(30)
+        except KafkaException as error:  # the broker needs a moment before the name is free
+            taken = error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS
+            if not taken or time.monotonic() > deadline:
+                raise
+            time.sleep(LOOK_SECONDS)
+        else:
+            return
 
 
 FAULTS: Final = [

@@ -30,6 +30,8 @@ class Fault:
     """The stack cannot be used by another trial afterwards."""
     ends: bool = True
     """Its lists come to their end; if not, only what may never happen is looked at."""
+    settle_seconds: float = SETTLE_SECONDS
+    """How long its lists may take to end once nothing is harmed any more."""
     missing: str = ""
     """Why it cannot be tried here, or not yet."""
 
@@ -107,7 +109,7 @@ async def tried(system: System, fault: Fault, *, seed: int, seconds: float = 30.
         await fault.strike(trial)
         trial.healed_at = trial.healed_at or time.monotonic()
         if fault.ends:
-            await system.finished(trial.jobs, SETTLE_SECONDS)
+            await system.finished(trial.jobs, fault.settle_seconds)
             recovery = time.monotonic() - trial.healed_at
     except TROUBLES as error:
         violations.append(f"{fault.name}: {type(error).__name__}: {error}")

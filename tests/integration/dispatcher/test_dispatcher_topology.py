@@ -60,19 +60,23 @@ def reasons(rig: Rig, worker: subprocess.Popen[bytes]) -> list[str]:
     return [line["reason"] for line in lines if line["event"] in ("lanes.held", "topology.differs")]
 
 
+@pytest.mark.parametrize("topic", [CALLS, BATCHES])
 async def test_the_lanes_hold_as_soon_as_a_topic_of_theirs_has_grown(
-    rig: Rig, api: BatchServer
+    topic: str, rig: Rig, api: BatchServer
 ) -> None:
     worker = rig.start()
     for customer in rig.customers(8):
         rig.request(customer, 1, range(5))
     await rig.resolved("customer-0", 1)
-    admin, name = admin_of(rig), rig.kafka.topic(CALLS)
+    admin, name = admin_of(rig), rig.kafka.topic(topic)
     admin.create_partitions([NewPartitions(name, 6)])[name].result(30)
     await eventually(lambda: reasons(rig, worker), within_seconds=NOTICED_SECONDS)
     await stands_still(rig, api, worker)
     said = f"{name} has 6 partitions, IMAGELANE_KAFKA__STRICT_PARTITIONS says 4"
     assert reasons(rig, worker) == [said]
+    assert "log.end_unknown" not in rig.log_of(worker)  # it waits for no log that there is not
+    worker.terminate()
+    assert await asyncio.to_thread(worker.wait, 15) == 0
 
 
 async def test_the_lanes_hold_when_their_input_was_deleted_and_made_anew(

@@ -6,6 +6,7 @@ import asyncio
 import json
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,12 @@ from imagelane.ops.cli import app
 from imagelane.platform.latest_records import read_records
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No gateway is found in the folder of whoever runs the tests: the commands go over Kafka."""
+    monkeypatch.chdir(tmp_path)
 
 
 def run(rig: Rig, *arguments: str) -> Result:

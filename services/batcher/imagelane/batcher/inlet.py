@@ -26,6 +26,7 @@ from imagelane.contracts.events import Event, ImagesMissing
 from imagelane.contracts.image_sets import UnreadableImageSetError
 from imagelane.contracts.topics import TOPIC_OF, dead_letter_topic
 from imagelane.core.partitioning import partition_of
+from imagelane.core.poison import PoisonFloodError, PoisonGauge
 from imagelane.platform.dead_letters import dead_letter_headers
 from imagelane.platform.metrics_dead_letters import DEAD_LETTERS
 from imagelane.platform.records import Record
@@ -59,6 +60,10 @@ class Inlet:
         self._inputs = inputs
         self._partitions = settings.kafka.strict_partitions
         self._group = settings.kafka.group("batcher")
+        self._taken = 0
+        self._poison = PoisonGauge(
+            settings.kafka.unreadable_ratio, settings.kafka.unreadable_records
+        )
         self._batch = Batch()
         self._timer: asyncio.TimerHandle | None = None
         self._flushed_at = 0.0
@@ -142,6 +147,7 @@ class Inlet:
         message = event.message
         topic = self._inputs[message.topic]
         self._batch.events.append(event)
+        self._taken += 1
         self.schedule()
         try:
             lane_event = self._read(topic, message)
@@ -150,8 +156,15 @@ class Inlet:
             metrics.UNREADABLE.inc()
             DEAD_LETTERS.labels(topic).inc()
             self._batch.sends.append(self._dead_letter(topic, message, error))
+            self._stop_in_a_flood()
         else:
             metrics.FOLDED.inc()
+
+    def _stop_in_a_flood(self) -> None:
+        try:
+            self._poison.unreadable(asyncio.get_running_loop().time(), self._taken)
+        except PoisonFloodError as flood:
+            leave(Exit.POISON_FLOOD, str(flood))
 
     def _read(self, topic: str, message: Message) -> LaneEvent:
         event: LaneEvent = codec.decode(topic, message.value)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from enum import IntEnum
 from typing import NoReturn
 
 import structlog
 
+from imagelane.platform import logs
+
 
 class Exit(IntEnum):
     """Exit codes, beside 0 (asked to stop), 1 (unexpected error) and 2 (wrong settings)."""
 
+    POISON_FLOOD = 65
+    """Too many of the last minute's records cannot be read."""
     SLEPT = 70
     """The process was paused for longer than half its session: others may own its lanes."""
     OUT_OF_ORDER = 71
@@ -37,5 +40,5 @@ def leave(code: int, reason: str, error: BaseException | None = None, **fields: 
     structlog.get_logger("imagelane.batcher").critical(
         "batcher.left", code=int(code), reason=reason, exc_info=error, **fields
     )
-    logging.shutdown()
+    logs.drain()
     os._exit(code)

@@ -15,6 +15,9 @@ SIGNALS: Final[dict[FailpointAction, signal.Signals]] = {
     "stop": signal.SIGSTOP,
 }
 
+BEFORE_STATE: Final[dict[str, Failpoint]] = {"planned": "before_plan"}
+"""Which point is reached when a lane's record with this state is decided, and nothing of it is durable."""
+
 AFTER_STATE: Final[dict[str, Failpoint]] = {
     "planned": "after_plan",
     "submitting": "after_attempt",

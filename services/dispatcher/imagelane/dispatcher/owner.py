@@ -11,9 +11,10 @@ import structlog
 from imagelane.contracts.codec import UnreadableRecordError
 from imagelane.contracts.image_sets import UnreadableImageSetError
 from imagelane.core.health import MemberState
+from imagelane.core.poison import PoisonGauge
 from imagelane.dispatcher.core.plan import UnplannableError
 from imagelane.dispatcher.errands import Errand, Happening, Turned
-from imagelane.dispatcher.failpoints import AFTER_STATE, Failpoints
+from imagelane.dispatcher.failpoints import AFTER_STATE, BEFORE_STATE, Failpoints
 from imagelane.dispatcher.log import CallLog, TransactionAbortedError, Write
 from imagelane.dispatcher.membership import SERVICE, Membership, Polled
 from imagelane.dispatcher.metrics import measure
@@ -49,6 +50,8 @@ class LaneOwner:
         self._rules = rules
         self._failpoints = failpoints
         self._holdings: dict[int, Holding] = {}
+        self._taken = 0
+        self._poison = PoisonGauge(settings.unreadable_ratio, settings.unreadable_records)
         self._measure_at = 0.0
         self._lines = structlog.get_logger("imagelane.lanes")
 
@@ -89,6 +92,7 @@ class LaneOwner:
         turned = Turned(self._catch_up(), on_hold=bool(self._ownership.hold_reason))
         turn = Turn(self._holdings, self._rules)
         for record in polled.records:
+            self._taken += 1
             self._take(turn, record)
         for happening in happenings:
             turn.hear(happening)
@@ -107,12 +111,16 @@ class LaneOwner:
         return turned
 
     def _catch_up(self) -> dict[int, int]:
-        """Forgets what has left, and returns what has come and is to be restored."""
+        """Forgets what has left, and returns what has come and is to be restored.
+
+        A topic that was grown has partitions of which the log has none: they hold all lanes, and no book.
+        """
         terms = self._ownership.terms
         for partition, holding in list(self._holdings.items()):
             if terms.get(partition) != holding.term:
                 del self._holdings[partition]
-        arrived = {at: term for at, term in terms.items() if at not in self._holdings}
+        known = range(self._settings.strict_partitions)
+        arrived = {at: t for at, t in terms.items() if at in known and at not in self._holdings}
         self._holdings.update({at: Holding(term) for at, term in arrived.items()})
         return arrived
 
@@ -123,6 +131,7 @@ class LaneOwner:
             group = self._settings.group(SERVICE)
             turn.letters.append(Write.of_dead_letter(record, error, group))
             DEAD_LETTERS.labels(record.topic).inc()
+            self._poison.unreadable(boot_seconds(), self._taken)
             self._lines.error(
                 "record.dead_lettered",
                 topic=record.topic,
@@ -135,6 +144,9 @@ class LaneOwner:
         touched = {record.partition for record in polled.records} | turn.written
         if not touched:
             return
+        for draft in turn.drafts.values():
+            for lane in draft.lanes.values():
+                self._failpoints.reach(BEFORE_STATE.get(lane.state))
         offsets = self._membership.offsets_after(polled.records, touched)
         self._log.write(turn.writes(), offsets, polled.group_metadata)
         self._membership.advance(offsets)

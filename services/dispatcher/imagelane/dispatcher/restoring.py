@@ -52,7 +52,10 @@ def restore(
     Blocks: as long as a transaction of a former owner is open (17 s were seen after a SIGKILL).
     Raises `KafkaException`, and `UnreadableLogError`.
     """
-    starts, ends = _bounds(settings, partitions)
+    bounds = _bounds(settings, partitions, still_wanted)
+    if bounds is None:
+        return {}
+    starts, ends = bounds
     latest: dict[int, Latest] = {partition: {} for partition in ends}
     consumer = reader(settings)
     try:
@@ -74,9 +77,9 @@ def restore(
 
 
 def _bounds(
-    settings: KafkaSettings, partitions: Iterable[int]
-) -> tuple[dict[int, int], dict[int, int]]:
-    """Each partition's first offset and its end.
+    settings: KafkaSettings, partitions: Iterable[int], still_wanted: Callable[[], bool]
+) -> tuple[dict[int, int], dict[int, int]] | None:
+    """Each partition's first offset and its end; None when they are `still_wanted` no longer.
 
     Right after a partition got another leader the first answers are errors.
     """
@@ -93,6 +96,8 @@ def _bounds(
                 "log.end_unknown", error=error.args[0].str()
             )
             time.sleep(AGAIN_SECONDS)
+            if not still_wanted():
+                return None
     raise AssertionError("the last try returns or raises")
 
 

@@ -22,6 +22,7 @@ from imagelane.dispatcher.core.polling import Bounds
 from imagelane.platform.settings import ServiceSettings, SettingsGroup, StoreSettings
 
 Failpoint = Literal[
+    "before_plan",
     "before_transaction",
     "in_transaction",
     "before_commit",

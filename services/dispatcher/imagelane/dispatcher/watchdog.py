@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from typing import Final
 
@@ -14,6 +13,8 @@ STUCK_SECONDS: Final = 30.0
 """Three times what a call of Kafka's is given. After a broker was killed in the middle of a transaction,
 librdkafka 2.16 was seen never to return from `send_offsets_to_transaction`: a fresh process does better."""
 EXIT_CODE: Final = 70
+STDERR: Final = 2
+TELLING_SECONDS: Final = 0.5
 
 
 class Watchdog:
@@ -46,6 +47,9 @@ class Watchdog:
 
 def _leave(reason: str) -> None:
     # No orderly end: whatever would still be done now might be done in another worker's place.
-    sys.stderr.write(f'{{"event": "watchdog.left", "reason": "{reason}", "level": "error"}}\n')
-    sys.stderr.flush()
+    line = f'{{"event": "watchdog.left", "reason": "{reason}", "level": "error"}}\n'
+    # A pipe that nobody reads must not keep it here.
+    telling = threading.Thread(target=os.write, args=(STDERR, line.encode()), daemon=True)
+    telling.start()
+    telling.join(TELLING_SECONDS)
     os._exit(EXIT_CODE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from aiohttp import ClientSession
+from aiohttp import ClientConnectionError, ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.images import Images
 from tests.e2e.road import ON_THE_ROAD, Road
@@ -100,9 +100,12 @@ async def until_ok(session: ClientSession, road: Road, name: str) -> None:
     deadline = asyncio.get_running_loop().time() + READY_SECONDS
     answers: list[str] = []
     while True:
-        answers = [
-            await asked(session, road, name, probe) for probe in ("livez", "readyz", "startupz")
-        ]
+        try:
+            answers = [
+                await asked(session, road, name, probe) for probe in ("livez", "readyz", "startupz")
+            ]
+        except ClientConnectionError as error:  # a stack that has just been started
+            answers = [str(error)]
         if all('"status": "ok"' in answer for answer in answers):
             return
         assert asyncio.get_running_loop().time() < deadline, f"{name}: {answers}"

@@ -78,6 +78,7 @@ async def test_an_unreadable_record_is_kept_with_its_reason(
         "__dlq.errors.topic": b"urls",
         "__dlq.errors.partition": str(record.partition).encode(),
         "__dlq.errors.offset": b"0",
+        "__dlq.errors.timestamp": b"0",
         "__dlq.errors.group": b"imagelane-intake",
         "__dlq.errors.exception.class.name": b"UnreadableRecordError",
         "__dlq.errors.message": b"customer_id: is missing",

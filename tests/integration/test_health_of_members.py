@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from imagelane.core import health
 from imagelane.platform import health_groups
 from imagelane.platform.groups import client_properties
-from imagelane.platform.health_groups import GroupPart
+from imagelane.platform.health_groups import GroupPart, MemberStuckError
 from imagelane.platform.lag import LagReader
 from imagelane.platform.metrics_group import LAG
 from imagelane.platform.settings import KafkaSettings
@@ -31,6 +31,7 @@ PATIENCE_SECONDS = 60.0
 class Member:
     consumer: WorkConsumer
     part: GroupPart
+    watching: asyncio.Task[None]
 
 
 @asynccontextmanager
@@ -47,7 +48,7 @@ async def member(kafka: KafkaSettings, *, idle_seconds: float = 120.0) -> AsyncI
     )
     watching = asyncio.create_task(part.run())
     try:
-        yield Member(consumer, part)
+        yield Member(consumer, part, watching)
     finally:
         await consumer.stop()
         watching.cancel()
@@ -101,6 +102,8 @@ async def test_a_member_that_takes_nothing_while_records_wait_is_noticed(
         await until(one.part.lives)
         assert "records wait, and none was taken" in one.part.lives()
         assert one.part.is_ready() == one.part.lives()
+        with pytest.raises(MemberStuckError):  # and with it the process ends
+            await one.watching
         for _ in range(20):
             one.consumer.done(await one.consumer.take())
         await until(lambda: one.part.lives() == "")

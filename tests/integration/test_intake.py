@@ -659,3 +659,28 @@ async def test_a_customers_many_lists_do_not_hold_up_another_customer(
         await submit(producer, {"customer_id": other, "urls": urls(20)})
         await until(lambda: bool(topics.jobs_of(JobSealed)))
     assert [one.customer_id for one in topics.jobs_of(JobSealed)] == [other]
+
+
+async def test_a_flood_of_poison_stops_intake_rather_than_drain_the_topic(
+    kafka: KafkaSettings, topics: Topics, tmp_path: Path
+) -> None:
+    """Its end is one line that says why, with a code of its own; what it has not read stays unread."""
+    producer = EventProducer(kafka, source="/tests")
+    await asyncio.gather(*(submit(producer, f"poison {n}".encode()) for n in range(2_000)))
+    await producer.close()
+    strict = kafka.model_copy(update={"unreadable_records": 20})
+    environment = environment_of(settings_for(strict, tmp_path))
+    ended = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "imagelane.intake"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert ended.returncode == 65, ended.stderr
+    assert "could not be read" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    # Lists are taken up many at a time: some more were on their way when it was enough.
+    assert 20 < len(topics.read("dlq.urls")) < 1_000

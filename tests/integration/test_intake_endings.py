@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
+from tests.conftest import STRICT_PARTITIONS
 from tests.integration.test_intake import (
     Topics,
     intake_running,
@@ -19,9 +20,14 @@ from tests.integration.test_intake import (
     urls,
 )
 
+from imagelane.contracts.codec import decode
 from imagelane.contracts.commands import CancelCustomer, DeleteCustomer, DeleteJob
 from imagelane.contracts.events import Event, JobAccepted, JobFinished, JobRefused, JobSealed
+from imagelane.contracts.topics import NOTICES
+from imagelane.core.partitioning import partition_of
 from imagelane.core.recipes import list_key, original_key
+from imagelane.intake import app
+from imagelane.platform.latest_records import latest_records
 from imagelane.platform.producer import EventProducer
 from imagelane.platform.settings import KafkaSettings
 
@@ -215,6 +221,13 @@ async def test_requesting_stops_at_the_deadline(
     assert len(topics.requested()) <= 200
 
 
+@pytest.fixture
+def retention_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which intake refuses otherwise: its topics keep their records for longer."""
+    monkeypatch.setattr(app, "check_retention", lambda _settings, _files: None)
+
+
+@pytest.mark.usefixtures("retention_of_seconds")
 async def test_a_key_is_known_for_the_retention_and_then_begins_a_new_job(
     kafka: KafkaSettings, topics: Topics, tmp_path: Path
 ) -> None:
@@ -240,6 +253,7 @@ async def test_a_key_is_known_for_the_retention_and_then_begins_a_new_job(
     assert [one.job_id for one in again] == [job_id, job_id]
 
 
+@pytest.mark.usefixtures("retention_of_seconds")
 async def test_records_that_are_older_than_the_retention_begin_no_job(
     kafka: KafkaSettings, topics: Topics, tmp_path: Path
 ) -> None:
@@ -275,3 +289,25 @@ async def test_everything_read_again_requests_nothing_and_accepts_nothing_anew(
     after = objects(tmp_path), len(topics.jobs()), len(topics.requested())
     assert (after[1], after[2]) == (before[1] + 2, before[2] + 1)
     assert len(after[0] - before[0]) == 2
+
+
+async def test_who_wants_to_hear_of_a_jobs_end_has_a_notice_on_the_customers_partition(
+    kafka: KafkaSettings, topics: Topics, tmp_path: Path
+) -> None:
+    said = {"customer_id": "acme", "notify_url": "https://shop.example/hook"}
+    async with intake_running(kafka, tmp_path) as producer:
+        await submit(producer, {**said, "urls": urls(2), "idempotency_key": "k"})
+        await submit(producer, {**said, "urls": urls(2), "idempotency_key": "r", "recipe": "sepia"})
+        job_id = await accepted(topics, "acme")
+        for _ in range(2):
+            await producer.send(finished("acme", job_id, 2))
+        mark = tmp_path / f"private/{list_key('acme', job_id)}.finished"
+        await until(lambda: mark.exists() and bool(topics.jobs_of(JobRefused)))
+        await until(lambda: len(latest_records(kafka, NOTICES)) == 2)
+    found = latest_records(kafka, NOTICES)
+    assert {partition for partition, _ in found} == {partition_of(b"acme", STRICT_PARTITIONS)}
+    notices = {one.about: one for one in (decode(NOTICES, value) for value in found.values())}
+    assert notices["finished"].finished.job_id == job_id
+    assert notices["finished"].finished.idempotency_key == "k"
+    assert notices["refused"].refused.failure.code == "unknown_recipe"
+    assert {one.state for one in notices.values()} == {"pending"}

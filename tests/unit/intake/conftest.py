@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from imagelane.contracts.commands import CancelCustomer, CancelJob, DeleteCustomer, DeleteJob
 from imagelane.contracts.events import Event, JobFinished, JobSealed
@@ -21,6 +21,7 @@ from imagelane.intake.core.frozen import FrozenHeader, FrozenList
 from imagelane.intake.core.marks import Mark
 from imagelane.intake.endings import Endings
 from imagelane.intake.frozen_lists import FrozenLists
+from imagelane.intake.notices import Notices
 from imagelane.intake.removal import Removal
 from imagelane.platform.directory_store import DirectoryStore
 from imagelane.platform.records import Record
@@ -101,6 +102,16 @@ class FakeFanOut:
 
 
 @dataclass
+class Told:
+    """A producer that keeps what it was given."""
+
+    events: list[Event] = field(default_factory=list)
+
+    async def send(self, event: Event) -> None:
+        self.events.append(event)
+
+
+@dataclass
 class Archive:
     """The stores of a deployment, and what is done with them."""
 
@@ -120,7 +131,12 @@ class Archive:
         self.removal = Removal(stores, self.lists, destinations)
         fan_out: Any = FakeFanOut()
         road: Any = self.road
-        self.endings = Endings(self.lists, fan_out, road, self.removal, retention=RETENTION)
+        self.told = Told()
+        log: Any = self.told
+        self.notices = Notices(log)
+        self.endings = Endings(
+            self.lists, fan_out, road, self.removal, self.notices, retention=RETENTION
+        )
 
     async def accept(
         self,
@@ -129,6 +145,7 @@ class Archive:
         *,
         handed_in_at: datetime | None = None,
         deadline: datetime | None = None,
+        notify_url: str | UnsetType = UNSET,
     ) -> FrozenHeader:
         """A list of two images, with an original and a result of each."""
         header = FrozenHeader(
@@ -141,6 +158,8 @@ class Archive:
             accepted_at=datetime.now(UTC),
             handed_in_at=handed_in_at or datetime.now(UTC),
             deadline=UNSET if deadline is None else deadline,
+            idempotency_key=f"key {letter}",
+            notify_url=notify_url,
         )
         images = FrozenList()
         images.add([entry_of("https://images.example/1.jpg")] * 2)
@@ -218,16 +237,6 @@ def delete_customer(customer_id: str = "acme", at: datetime | None = None) -> De
     return DeleteCustomer(
         customer_id=customer_id, decided_by="ops", occurred_at=at or datetime.now(UTC)
     )
-
-
-@dataclass
-class Told:
-    """A producer that keeps what it was given."""
-
-    events: list[Event] = field(default_factory=list)
-
-    async def send(self, event: Event) -> None:
-        self.events.append(event)
 
 
 @pytest.fixture

@@ -10,11 +10,16 @@ import pytest
 from pydantic import SecretStr
 from tests.unit.intake.conftest import ITEM, RETENTION, Archive, Told
 
+from imagelane.contracts.codec import event_id
 from imagelane.contracts.commands import DeleteJob
 from imagelane.contracts.events import JobAccepted, JobFinished, JobRefused
+from imagelane.contracts.notices import NoticeRecorded
+from imagelane.core.admission import AdmissionPolicy
 from imagelane.intake.admission import Accepted, Admission
+from imagelane.intake.core.refusals import Rules
 from imagelane.intake.core.submissions import read_submission
 from imagelane.intake.list_fetch import ListFetcher, limits_of
+from imagelane.intake.notices import Notices
 from imagelane.intake.settings import IntakeSettings
 from imagelane.intake.uploads import UploadedLists
 from imagelane.platform.records import Record
@@ -39,13 +44,17 @@ class Door:
             ListFetcher(client, uploads, settings),
             producer,
             secret=SECRET,
-            destinations={"default"},
+            rules=Rules({"default"}, AdmissionPolicy()),
+            notices=Notices(producer),
             retention=RETENTION,
         )
 
-    async def submit(self, urls: int = 2, at: datetime = NOW) -> Accepted | None:
+    async def submit(
+        self, urls: int = 2, at: datetime = NOW, notify_url: str | None = None
+    ) -> Accepted | None:
         """A list of so many images under one and the same key, handed in at that time."""
         value = {
+            **({} if notify_url is None else {"notify_url": notify_url}),
             "customer_id": "acme",
             "idempotency_key": "k",
             "urls": [f"https://images.example/{number}.jpg" for number in range(urls)],
@@ -73,6 +82,10 @@ class Door:
             await self._archive.endings.follow(event, ITEM)
 
     @property
+    def notices(self) -> list[NoticeRecorded]:
+        return [one for one in self.told.events if isinstance(one, NoticeRecorded)]
+
+    @property
     def codes(self) -> list[str]:
         return [one.failure.code for one in self.told.events if isinstance(one, JobRefused)]
 
@@ -88,6 +101,7 @@ async def test_the_time_of_handing_in_is_the_brokers(door: Door) -> None:
     assert accepted is not None
     (told,) = door.told.events
     assert isinstance(told, JobAccepted)
+    assert told.images == accepted.header.images
     assert isinstance(told.handed_in_at, datetime)
     assert abs(told.handed_in_at - at) < timedelta(milliseconds=1)
 
@@ -130,3 +144,36 @@ async def test_a_record_older_than_the_retention_begins_no_job_but_a_known_one_g
     assert door.codes == ["submission_too_old"]
     assert await door.submit() is not None
     assert await door.submit(at=NOW - RETENTION - timedelta(days=1)) is not None
+
+
+async def test_who_wants_to_hear_of_a_refusal_does(door: Door) -> None:
+    assert await door.submit(notify_url="https://shop.example/hook") is not None
+    assert door.notices == []
+    assert await door.submit(urls=3, notify_url="https://shop.example/hook") is None
+    (notice,) = door.notices
+    (refused,) = (one for one in door.told.events if isinstance(one, JobRefused))
+    assert notice.refused == refused
+    assert (notice.state, notice.attempts) == ("pending", 0)
+    assert notice.notify_url == "https://shop.example/hook"
+    assert notice.notice_id == event_id(refused)
+
+
+@pytest.mark.parametrize(
+    ("url", "detail"),
+    [
+        ("http://shop.example/hook", "https://"),
+        ("https://localhost/hook", "internal"),
+        ("https://169.254.169.254/hook", ""),
+        ("https://me:secret@shop.example/hook", "user name"),
+        ("https://shop.example:22/hook", "port 22"),
+    ],
+)
+async def test_a_url_that_may_not_be_posted_to_is_refused_and_hears_nothing(
+    door: Door, url: str, detail: str
+) -> None:
+    assert await door.submit(notify_url=url) is None
+    assert door.codes == ["notify_url_refused"]
+    assert door.notices == []
+    (refused,) = (one for one in door.told.events if isinstance(one, JobRefused))
+    assert detail in refused.failure.reason
+    assert await door.submit() is not None  # the key is still free

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from pathlib import Path
@@ -23,6 +24,9 @@ from tests.unit.intake.conftest import (
     job_id,
 )
 
+from imagelane.contracts.codec import event_id
+from imagelane.contracts.events import JobFinished
+from imagelane.contracts.notices import NoticeRecorded
 from imagelane.intake.core.marks import Mark
 from imagelane.platform.store import StoreUnavailableError
 from imagelane.platform.tenures import Tenure
@@ -109,6 +113,48 @@ async def test_all_of_it_again_changes_nothing(archive: Archive) -> None:
         await archive.follow(delete_customer(at=NOW + timedelta(minutes=1)))
     assert archive.marks_of("a") == {FINISHED}
     assert len(archive.objects()) == 2
+
+
+# Notices
+
+
+async def test_a_finished_job_is_told_once_to_who_wants_to_hear(archive: Archive) -> None:
+    await archive.accept("a", notify_url="https://shop.example/hook")
+    await archive.accept("b")
+    for _ in range(2):
+        await archive.follow(finished("a"))
+        await archive.follow(finished("b"))
+    (notice,) = archive.told.events
+    assert isinstance(notice, NoticeRecorded)
+    assert notice.notify_url == "https://shop.example/hook"
+    assert isinstance(notice.finished, JobFinished)
+    assert (notice.finished.job_id, notice.finished.delivered) == (job_id("a"), 2)
+    assert notice.finished.idempotency_key == "key a"
+    assert notice.notice_id == event_id(finished("a"))
+
+
+async def test_a_deleted_job_is_told_too_before_its_list_goes(archive: Archive) -> None:
+    await archive.accept("a", notify_url="https://shop.example/hook")
+    await archive.follow(delete("a"))
+    await archive.follow(finished("a"))
+    assert archive.marks_of("a") == {FINISHED}
+    assert len(archive.told.events) == 1
+
+
+@pytest.mark.parametrize("died_at", range(6))
+async def test_wherever_it_dies_the_notice_is_told_with_the_same_id(
+    archive: Archive, died_at: int
+) -> None:
+    await archive.accept("a", notify_url="https://shop.example/hook")
+    archive.store.calls_left = died_at
+    for _ in range(3):
+        with suppress(StoreUnavailableError):
+            await archive.follow(finished("a"))
+        archive.store.calls_left = -1
+    told = [one for one in archive.told.events if isinstance(one, NoticeRecorded)]
+    assert len(told) in (1, 2)
+    assert {one.notice_id for one in told} == {event_id(finished("a"))}
+    assert archive.marks_of("a") == {"", FINISHED}
 
 
 # Customers

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from imagelane.contracts.events import ListSubmitted
+from imagelane.core.admission import AdmissionPolicy
 from imagelane.core.failures import Code
-from imagelane.intake.core.refusals import ListRefusedError, check_admissible
+from imagelane.intake.core.refusals import ListRefusedError, Rules, check_admissible
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def check(**said: Any) -> None:
     submitted = ListSubmitted(customer_id="acme", urls=["u"], **said)
-    check_admissible(submitted, destinations={"default": 1}, now=NOON)
+    check_admissible(submitted, Rules({"default": 1}, AdmissionPolicy()), now=NOON)
 
 
 def test_known_recipes_and_destinations_and_future_deadlines_pass() -> None:

@@ -26,12 +26,17 @@ from tests.unit.intake.conftest import (
 )
 
 from imagelane.contracts.events import JobSealed
+from imagelane.core.identity import upload_key
 from imagelane.intake.core.marks import ROUNDS_UNTIL_ABANDONED, Due, Mark, due
+from imagelane.intake.list_fetch import limits_of
 from imagelane.intake.settings import IntakeSettings
 from imagelane.intake.tidying import Tidying
+from imagelane.intake.uploads import UploadedLists
+from imagelane.platform.store import ObjectHeaders
 
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
+TEXT = ObjectHeaders("application/octet-stream", "private")
 LATER = NOW + RETENTION + timedelta(hours=1)
 
 
@@ -58,8 +63,10 @@ class Broom:
             retention_days=RETENTION.days,
             tidy_every_seconds=HOUR.seconds,
         )
+        store: Any = archive.store
+        uploads = UploadedLists(store, limits_of(settings), secret=b"secret")
         self._tidying = Tidying(
-            archive.lists, archive.removal, admission, producer, settings=settings
+            archive.lists, archive.removal, admission, producer, uploads, settings=settings
         )
 
     async def sweep(self, now: datetime) -> None:
@@ -220,3 +227,17 @@ async def test_many_customers_and_jobs_are_told_apart(archive: Archive) -> None:
         keys = [key async for key, _ in archive.lists.jobs(name)]
         assert [key.rpartition("/")[2] for key in keys] == [job_id("abcdefg"[number])]
         assert archive.marks_of("abcdefg"[number], name) == {"", STOPPED}
+
+
+async def test_an_upload_that_no_job_names_goes_after_a_week_and_a_younger_one_stays(
+    archive: Archive, broom: Broom
+) -> None:
+    old, young = (upload_key(b"secret", "acme", "k", sha256) for sha256 in ("old", "young"))
+    for key in (old, young):
+        await archive.store.put(key, b"a list", TEXT)
+    modified = (NOW - timedelta(days=7, minutes=1)).timestamp()
+    os.utime(archive.folder / "private" / old, (modified, modified))
+    await archive.accept("a")
+    before = archive.objects()
+    await broom.sweep(NOW)
+    assert before - archive.objects() == {f"private/{old}"}

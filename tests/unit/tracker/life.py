@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from imagelane.contracts import events as e
 from imagelane.contracts.codec import encode, headers_of, key_of
 from imagelane.contracts.image_sets import pack
+from imagelane.contracts.notices import NoticeRecorded
 from imagelane.contracts.parts import (
     CallPlan,
     Failure,
@@ -112,6 +114,7 @@ def accept(broker: Broker, job: JobOfLife) -> None:
             destination="default",
             occurred_at=broker.tick(),
             idempotency_key="key",
+            images=job.images,
         )
     )
     for index in range(job.images):
@@ -276,6 +279,26 @@ def finish(broker: Broker, job: JobOfLife) -> None:
     )
 
 
+def notify(broker: Broker, job: JobOfLife, failing: int) -> None:
+    """Its submitter is told: so many attempts fail, and then one does not."""
+    notice = NoticeRecorded(
+        customer_id=job.customer_id,
+        job_id=job.job_id,
+        notice_id=f"n{job.job_id}",
+        about="finished",
+        state="pending",
+        occurred_at=broker.tick(),
+        notify_url="https://shop.example/hook",
+    )
+    broker.append(notice)
+    for attempt in range(1, failing + 1):
+        told: dict[str, Any] = {"attempts": attempt, "last_result": "5xx"}
+        now = broker.tick()
+        broker.append(replace(notice, **told, occurred_at=now, next_at=now + timedelta(minutes=1)))
+    over: dict[str, Any] = {"state": "delivered", "attempts": failing + 1, "last_result": "2xx"}
+    broker.append(replace(notice, **over, notify_url=UNSET, occurred_at=broker.tick()))
+
+
 def live(broker: Broker, job: JobOfLife, seq: int = 1) -> int:
     """A whole life with two calls, the second of which loses an image. Returns the next free seq."""
     accept(broker, job)
@@ -288,6 +311,7 @@ def live(broker: Broker, job: JobOfLife, seq: int = 1) -> int:
             call(broker, job, seq, images, lost)
             seq += 1
     finish(broker, job)
+    notify(broker, job, failing=seq % 3)
     return seq
 
 

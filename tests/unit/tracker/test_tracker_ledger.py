@@ -58,7 +58,7 @@ async def test_a_reader_refuses_tables_of_another_version(
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
     with pytest.raises(
-        DatabaseError, match="0000, this version needs 0001: run `imagelane tracker"
+        DatabaseError, match="0000, this version needs 0002: run `imagelane tracker"
     ):
         await Queries.open(database)
 

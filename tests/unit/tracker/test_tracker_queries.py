@@ -16,6 +16,7 @@ from tests.unit.tracker.life import (
     accept,
     call,
     live,
+    notify,
     process,
     settle,
     some_job,
@@ -27,6 +28,7 @@ from imagelane.contracts import events as e
 from imagelane.contracts.codec import decode
 from imagelane.contracts.image_sets import pack
 from imagelane.contracts.parts import CallPlan, PlannedImages
+from imagelane.contracts.topics import NOTICES
 from imagelane.platform.records import Record
 from imagelane.tracking.cursors import CursorError
 from imagelane.tracking.database import DatabaseError
@@ -321,6 +323,17 @@ async def test_lists_come_in_pages_newest_first(
     assert (await queries.jobs(status="accepted")).items == []
 
 
+async def test_how_many_images_a_job_has_is_known_as_soon_as_it_is_accepted(
+    broker: Broker, write: Write, queries: Queries
+) -> None:
+    job = some_job(broker.rng, "acme", 30)
+    accept(broker, job)
+    write([one for one in everything(broker) if b'"job.sealed' not in (one.value or b"")])
+    found = await queries.job(job.job_id)
+    assert found is not None
+    assert (found.status, found.images, found.sealed_at) == ("accepted", 30, None)
+
+
 @pytest.mark.parametrize("cursor", ["", "x", "é", "bnVsbA", "WzEsMl0" * 400, "IngiIA==", "LTE="])
 async def test_a_foreign_cursor_is_refused(
     broker: Broker, write: Write, queries: Queries, cursor: str
@@ -395,3 +408,33 @@ async def test_how_far_the_tracker_has_read_is_told(
     freshness = await queries.freshness()
     assert freshness.behind == 0
     assert freshness.written_at is not None
+
+
+async def test_how_far_a_notice_has_come_is_shown_with_its_job(
+    broker: Broker, write: Write, queries: Queries
+) -> None:
+    job = some_job(broker.rng, "acme", 1)
+    accept(broker, job)
+    write(everything(broker))
+    assert (await job_of(queries, job)).notice is None
+    notify(broker, job, failing=2)
+    records = everything(broker)
+    for number, (state, attempts, result) in enumerate(
+        [
+            ("pending", 0, None),
+            ("pending", 1, "5xx"),
+            ("pending", 2, "5xx"),
+            ("delivered", 3, "2xx"),
+        ]
+    ):
+        write([one for one in records if one.topic == NOTICES][: number + 1])
+        notice = (await job_of(queries, job)).notice
+        assert notice is not None
+        assert (notice.state, notice.attempts, notice.last_result) == (state, attempts, result)
+        assert (notice.next_at is not None) == (state == "pending" and attempts > 0)
+    over = (await job_of(queries, job)).notice
+    write([one for one in records if one.topic == NOTICES][:1])  # once more, as after a rebuild
+    assert (await job_of(queries, job)).notice == over
+    trail = await queries.job_trail(job.job_id)
+    assert trail is not None
+    assert [one.kind for one in trail][-1] == "notice.delivered"

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 from tests.unit.tracker.conftest import Write, rows_in
-from tests.unit.tracker.life import BEGIN, Broker, JobOfLife, accept, live, some_job
+from tests.unit.tracker.life import (
+    BEGIN,
+    PARTITIONS,
+    Broker,
+    JobOfLife,
+    accept,
+    live,
+    some_job,
+)
 
 from imagelane.contracts import commands as c
+from imagelane.core.partitioning import partition_of
 from imagelane.platform.records import Record
 from imagelane.tracker import retention
 from imagelane.tracker.retention import DAY_MS, Retention
@@ -120,3 +130,26 @@ def test_nobody_deletes_the_jobs_of_others(engine: Engine, write: Write, broker:
     write(everything(broker))
     delete_all(engine, BEGIN_MS)
     assert len(rows_in(engine)["jobs"]) == 1
+
+
+def test_of_a_deleted_customer_only_the_command_is_left(
+    engine: Engine, write: Write, broker: Broker
+) -> None:
+    live(broker, some_job(broker.rng, "acme", 3))
+    live(broker, some_job(broker.rng, "globex", 3))
+    (first, *_) = broker.log["jobs", partition_of(b"acme", PARTITIONS)]
+    unreadable = replace(first, topic="processed", offset=10**6, value=b"{", key=b"acme")
+    asked(broker, None)
+    write([*everything(broker), unreadable])
+    assert len(rows_in(engine)["dead_letters"]) == 1
+    delete_all(engine, BEGIN_MS)
+    left = rows_in(engine)
+    assert {row[2] for row in left["jobs"]} == {"globex"}
+    assert {row[0] for row in left["lanes"]} == {"globex"}
+    assert {row[0] for row in left["calls"]} == {"globex"}
+    assert left["dead_letters"] == []
+    assert len(left["images"]) == 3
+    (command,) = left["commands"]
+    assert "acme" in command
+    everywhere = {name: rows for name, rows in left.items() if "acme" in str(rows)}
+    assert set(everywhere) == {"commands"}

@@ -67,6 +67,13 @@ class Commanded(msgspec.Struct, frozen=True, kw_only=True):
     seq: int | msgspec.UnsetType = msgspec.UNSET
 
 
+class NotifySecrets(msgspec.Struct, frozen=True):
+    """What notices to the customer's `notify_url` are signed with (Standard Webhooks), the newest first."""
+
+    customer_id: str
+    secrets: list[str]
+
+
 def links_of(job_id: str) -> Links:
     """The job's places."""
     at = f"/v1/jobs/{job_id}"

@@ -17,12 +17,14 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from imagelane.gateway.access import Access, Route
 from imagelane.gateway.core.recent import Recent
+from imagelane.gateway.core.submission import Rules
 from imagelane.gateway.deciding import Deciding
 from imagelane.gateway.deliveries import SOURCE, Deliveries
 from imagelane.gateway.health import Health
 from imagelane.gateway.limits import Limits
 from imagelane.gateway.looking import Looking
 from imagelane.gateway.metrics import counted
+from imagelane.gateway.notifying import Notifying
 from imagelane.gateway.openapi import OpenApi
 from imagelane.gateway.problems import as_problems
 from imagelane.gateway.public_files import PublicFiles, PublicFolder
@@ -58,6 +60,11 @@ class Parts:
     results: Results
     streams: Streams
     deciding: Deciding
+    notifying: Notifying
+
+
+MAX_LINE_BYTES: Final = 1 << 15
+"""Of a request's first line: 2,048 characters of a URL are up to 24 KB when they are percent-encoded."""
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -92,13 +99,17 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 deliveries,
                 Repeats(recent, status),
                 Limits(gateway, status),
-                policy=settings.http.policy(),
-                destinations=settings.store.destinations,
+                rules=Rules(
+                    settings.store.destinations,
+                    settings.http.policy(),
+                    allow_http_notices=settings.notify.allow_http,
+                ),
             ),
             looking=looking,
             results=Results(looking, status),
             streams=Streams(gateway, looking, status),
             deciding=Deciding(gateway, looking, status, deliveries),
+            notifying=Notifying(settings.notify_signing.masters()),
         )
         topology = TopologyWatch(settings, SERVICE)
         await resources.enter_async_context(serving(settings.health, parts.health, topology))
@@ -163,6 +174,7 @@ def routes(parts: Parts) -> list[Route]:
         Route("GET", "/v1/images/{image_id}", "read", looking.image),
         Route("GET", "/v1/failures", "read", looking.failures),
         Route("GET", "/v1/freshness", "read", looking.freshness),
+        Route("GET", "/v1/notify-secret", "submit", parts.notifying.secret),
         Route("GET", "/v1/lanes", "read", looking.lanes),
         Route("GET", lane, "read", looking.lane),
         Route("GET", f"{lane}/calls", "read", looking.calls),
@@ -204,6 +216,7 @@ async def listening(app: web.Application, settings: GatewaySettings) -> AsyncIte
         auto_decompress=False,
         lingering_time=1.0,
         shutdown_timeout=5.0,
+        max_line_size=MAX_LINE_BYTES,
     )
     await server.setup()
     try:

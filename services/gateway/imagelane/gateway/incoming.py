@@ -135,6 +135,8 @@ async def _form(
     told: ListFormat | UnsetType = UNSET
     parts = await _parts(request)
     while (part := await _next(meter, parts)) is not None:
+        if len(texts) + (spool is not None) == MAX_FIELDS:
+            raise Problem(Kind.MALFORMED_BODY, f"the form has more than {MAX_FIELDS} parts")
         name = part.name or ""
         if name in texts or (name == FILE and spool is not None):
             raise invalid(name, "it is given more than once")

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from imagelane.contracts.fields import FailureCode, Text255
 from imagelane.core.api_keys import Caller
@@ -46,14 +46,14 @@ class Paging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class JobsWanted(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which jobs. `customer_id` is for operators."""
 
-    status: JobState | None = None
+    status: JobState | UnsetType = UNSET
     customer_id: Text255 | None = None
 
 
 class ImagesWanted(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which images of a job."""
 
-    status: ImageState | None = None
+    status: ImageState | UnsetType = UNSET
     code: FailureCode | None = None
     text: Text255 | None = None
 
@@ -61,7 +61,7 @@ class ImagesWanted(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True
 class LanesWanted(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which lanes."""
 
-    state: LaneState | None = None
+    state: LaneState | UnsetType = UNSET
 
 
 class Looking:
@@ -77,14 +77,14 @@ class Looking:
         wanted = from_query(request.query, JobsWanted)
         customer_id = caller.customer_id
         if wanted.customer_id is not None:
-            if customer_id is not None:
+            if customer_id not in (None, wanted.customer_id):
                 raise invalid("customer_id", "only an operator may choose")
             customer_id = wanted.customer_id
         queries = await self._status.queries()
         with _cursor_errors():
             page = await queries.jobs(
                 customer_id=customer_id,
-                status=wanted.status,
+                status=wanted.status or None,
                 cursor=wanted.cursor,
                 limit=wanted.limit,
             )
@@ -129,7 +129,7 @@ class Looking:
             page = await queries.images(
                 job_id,
                 customer_id=caller.customer_id,
-                status=wanted.status,
+                status=wanted.status or None,
                 code=wanted.code,
                 text=wanted.text,
                 cursor=wanted.cursor,
@@ -159,7 +159,7 @@ class Looking:
         with _cursor_errors():
             page = await queries.lanes(
                 customer_id=caller.customer_id,
-                state=wanted.state,
+                state=wanted.state or None,
                 cursor=wanted.cursor,
                 limit=wanted.limit,
             )

@@ -18,7 +18,13 @@ from aiohttp import web
 
 from imagelane.contracts.parts import ListedImage
 from imagelane.contracts.topic_files import schemas_folder
-from imagelane.gateway.answers import Commanded, JobAnswer, LaneAnswer, Submitted
+from imagelane.gateway.answers import (
+    Commanded,
+    JobAnswer,
+    LaneAnswer,
+    NotifySecrets,
+    Submitted,
+)
 from imagelane.gateway.deciding import ReleaseWanted
 from imagelane.gateway.problems import ProblemBody
 from imagelane.tracking.views import (
@@ -33,6 +39,7 @@ from imagelane.tracking.views import (
 STRUCTS: Final = (
     Submitted,
     Commanded,
+    NotifySecrets,
     ReleaseWanted,
     ListedImage,
     JobStatus,

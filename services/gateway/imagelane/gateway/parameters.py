@@ -24,7 +24,10 @@ def from_query(query: MultiMapping[str], wanted: type[Wanted]) -> Wanted:
 
 
 def from_texts(texts: Mapping[str, str], wanted: type[Wanted]) -> Wanted:
-    """Parameters that came as texts; numbers and times are read from them. Raises `Problem`."""
+    """Parameters that came as texts; numbers and times are read from them. Raises `Problem`.
+
+    An optional parameter that is no text is `UnsetType` and not `None`, which the word `null` would be.
+    """
     try:
         return msgspec.convert(dict(texts), wanted, strict=False)
     except msgspec.ValidationError as error:

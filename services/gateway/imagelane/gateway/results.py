@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, UnsetType
 
 from imagelane.core.api_keys import Caller
 from imagelane.gateway.core.results_text import csv_header, csv_lines, ndjson
@@ -21,7 +22,7 @@ CONTENT_TYPES: Final = {"ndjson": "application/x-ndjson", "csv": "text/csv; char
 class ResultsWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """In which form. Without it, `Accept` decides, and lines of JSON are the default."""
 
-    format: Literal["ndjson", "csv"] | None = None
+    format: Literal["ndjson", "csv"] | UnsetType = UNSET
 
 
 class Results:

@@ -7,6 +7,7 @@ from pydantic import Field, FilePath
 from imagelane.contracts.events import MAX_LIST_LINES
 from imagelane.platform.deployment_secret import DeploymentSecretSettings
 from imagelane.platform.http_guards import HttpGuardSettings
+from imagelane.platform.notify_settings import NotifySigningSettings, NotifyUrlSettings
 from imagelane.platform.settings import Port, ServiceSettings, StoreSettings
 from imagelane.tracking.database import DatabaseSettings
 
@@ -91,4 +92,6 @@ class Settings(ServiceSettings):
     store: StoreSettings
     database: DatabaseSettings
     http: HttpGuardSettings = HttpGuardSettings()
+    notify: NotifyUrlSettings = NotifyUrlSettings()
+    notify_signing: NotifySigningSettings = NotifySigningSettings()
     gateway: GatewaySettings

@@ -6,7 +6,6 @@ import asyncio
 import re
 import secrets
 import shutil
-from collections.abc import Container
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import BinaryIO, Final
@@ -17,7 +16,6 @@ from aiohttp import web
 from msgspec import UNSET
 
 from imagelane.contracts.events import ListSubmitted
-from imagelane.core.admission import AdmissionPolicy
 from imagelane.core.api_keys import Caller
 from imagelane.core.identity import job_id_of_key, upload_key
 from imagelane.gateway.answers import json_answer, submitted_of
@@ -25,6 +23,7 @@ from imagelane.gateway.bodies import BodySlots, Spool, spooled
 from imagelane.gateway.core.submission import (
     LineCount,
     RefusedWishError,
+    Rules,
     Submission,
     Wish,
     check_wish,
@@ -66,8 +65,7 @@ class Submissions:
         repeats: Repeats,
         limits: Limits,
         *,
-        policy: AdmissionPolicy,
-        destinations: Container[str],
+        rules: Rules,
     ) -> None:
         self._settings = settings
         self._secret = settings.secret()
@@ -75,8 +73,7 @@ class Submissions:
         self._deliveries = deliveries
         self._repeats = repeats
         self._limits = limits
-        self._policy = policy
-        self._destinations = destinations
+        self._rules = rules
         self._slots = BodySlots(settings)
         self._log = structlog.get_logger("imagelane.gateway")
 
@@ -97,7 +94,7 @@ class Submissions:
     async def _take(self, taken: Incoming, caller: Caller, key: str) -> Submission:
         now = datetime.now(UTC)
         customer_id = _customer_of(taken.wish, caller)
-        check_wish(taken.wish, destinations=self._destinations, policy=self._policy, now=now)
+        check_wish(taken.wish, self._rules, now=now)
         with ExitStack() as resources:
             event, spool = _event_and_upload(taken, customer_id, key, resources)
             job_id = job_id_of_key(self._secret, customer_id, key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -16,17 +15,20 @@ from imagelane.core.failures import Code
 from imagelane.core.recipes import list_key
 from imagelane.intake.core.frozen import FrozenHeader, fingerprint_of
 from imagelane.intake.core.marks import Mark
-from imagelane.intake.core.refusals import ListRefusedError, check_admissible
+from imagelane.intake.core.refusals import ListRefusedError, Rules, check_admissible
 from imagelane.intake.core.submissions import Submission
 from imagelane.intake.frozen_lists import FrozenLists
 from imagelane.intake.list_fetch import ListFetcher
 from imagelane.intake.metrics import LISTS
+from imagelane.intake.notices import Notices
 from imagelane.platform.producer import EventProducer
 
 LEAVES_THE_JOB_ALONE: Final = frozenset(
     (Code.IDEMPOTENCY_CONFLICT, Code.JOB_DELETED, Code.SUBMISSION_TOO_OLD)
 )
 """Refusals under an id of their own: the key's job exists, or did."""
+IS_NOT_TOLD: Final = frozenset((Code.NOTIFY_URL_REFUSED, Code.SUBMISSION_TOO_OLD))
+"""Refusals that are posted to nobody: there is nowhere to post, or a replay brings them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,16 @@ class Admission:
         producer: EventProducer,
         *,
         secret: bytes,
-        destinations: Container[str],
+        rules: Rules,
+        notices: Notices,
         retention: timedelta,
     ) -> None:
         self._lists = lists
         self._fetcher = fetcher
         self._producer = producer
         self._secret = secret
-        self._destinations = destinations
+        self._rules = rules
+        self._notices = notices
         self._retention = retention
         self._log = structlog.get_logger("imagelane.intake")
 
@@ -93,6 +97,7 @@ class Admission:
                 deadline=header.deadline,
                 notify_url=header.notify_url,
                 handed_in_at=header.handed_in_at,
+                images=header.images,
             )
         )
         self._log.info(
@@ -131,7 +136,7 @@ class Admission:
     async def _freeze(self, submission: Submission, job_id: str, fingerprint: str) -> FrozenHeader:
         submitted = submission.submitted
         now = datetime.now(UTC)
-        check_admissible(submitted, destinations=self._destinations, now=now)
+        check_admissible(submitted, self._rules, now=now)
         images = await self._fetcher.images(submitted)
         header = FrozenHeader(
             customer_id=submitted.customer_id,
@@ -157,15 +162,16 @@ class Admission:
     async def _refuse(self, submission: Submission, job_id: str, refusal: ListRefusedError) -> None:
         submitted = submission.submitted
         LISTS.labels(refusal.failure.code).inc()
-        await self._producer.send(
-            JobRefused(
-                customer_id=submitted.customer_id,
-                job_id=job_id,
-                failure=refusal.failure,
-                occurred_at=datetime.now(UTC),
-                idempotency_key=submitted.idempotency_key,
-            )
+        refused = JobRefused(
+            customer_id=submitted.customer_id,
+            job_id=job_id,
+            failure=refusal.failure,
+            occurred_at=datetime.now(UTC),
+            idempotency_key=submitted.idempotency_key,
         )
+        await self._producer.send(refused)
+        if refusal.failure.code not in IS_NOT_TOLD:
+            await self._notices.tell(refused, submitted.notify_url)
         self._log.info(
             "list.refused",
             customer_id=submitted.customer_id,

@@ -9,16 +9,20 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any, Final
 
+from imagelane.contracts.topic_files import read_topic_files, schemas_folder
 from imagelane.contracts.topics import COMMANDS, FINISHED, MISSING, URLS
 from imagelane.intake.admission import Admission
+from imagelane.intake.core.refusals import Rules
 from imagelane.intake.endings import Endings
 from imagelane.intake.fanout import FanOut
 from imagelane.intake.frozen_lists import FrozenLists
 from imagelane.intake.list_fetch import ListFetcher, limits_of
 from imagelane.intake.list_work import ListWork
+from imagelane.intake.notices import Notices
 from imagelane.intake.orders import OrderWork
 from imagelane.intake.removal import Removal
 from imagelane.intake.repeats import Repeats
+from imagelane.intake.retention import check_retention
 from imagelane.intake.road import Road
 from imagelane.intake.settings import Settings
 from imagelane.intake.tidying import Tidying
@@ -28,12 +32,14 @@ from imagelane.platform.health import serving
 from imagelane.platform.health_groups import GroupPart
 from imagelane.platform.health_parts import StorePart
 from imagelane.platform.lag import LagReader
+from imagelane.platform.notice_log import NoticeLog
 from imagelane.platform.producer import EventProducer
 from imagelane.platform.stores import Stores, destinations_of
 from imagelane.platform.topology import TopologyWatch
 from imagelane.platform.work import WorkConsumer, WorkLimits
 
 SERVICE: Final = "intake"
+SOURCE: Final = f"/services/{SERVICE}"
 ORDERS: Final = "intake-orders"
 """A group of its own, so that a full house of lists never holds up a cancel or the sweep."""
 
@@ -46,6 +52,7 @@ PRODUCER: Final[dict[str, str | int]] = {"message.max.bytes": 2_097_152}
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Runs intake until `stop` is set. Raises what it cannot go on from: start it anew."""
     kafka, intake = settings.kafka, settings.intake
+    check_retention(intake, read_topic_files(schemas_folder()))
     retention = timedelta(days=intake.retention_days)
     async with AsyncExitStack() as resources:
         topology = TopologyWatch(settings, SERVICE)
@@ -53,11 +60,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         stores = await Stores.open(settings.store)
         resources.push_async_callback(stores.close)
         client = await resources.enter_async_context(GuardedClient(settings.http))
-        producer = EventProducer(kafka, source=f"/services/{SERVICE}", overrides=PRODUCER)
+        producer = EventProducer(kafka, source=SOURCE, overrides=PRODUCER)
         resources.push_async_callback(producer.close)
         lag = LagReader(kafka)
 
         lists = FrozenLists(stores.private)
+        notices = Notices(NoticeLog(producer, kafka, source=SOURCE))
         fan_out = FanOut(
             producer, lag, kafka, max_unread=intake.max_unread, lag_seconds=intake.lag_seconds
         )
@@ -67,7 +75,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             ListFetcher(client, uploads, intake),
             producer,
             secret=intake.secret(),
-            destinations=settings.store.destinations,
+            rules=Rules(
+                settings.store.destinations, client.policy, allow_http=settings.notify.allow_http
+            ),
+            notices=notices,
             retention=retention,
         )
         removal = Removal(stores, lists, destinations_of(settings.store.destinations))
@@ -82,11 +93,11 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         order_work = OrderWork(
             orders,
             Repeats(lists, fan_out, road, chunk_images=intake.chunk_images),
-            Endings(lists, fan_out, road, removal, retention=retention),
+            Endings(lists, fan_out, road, removal, notices, retention=retention),
             producer,
             group=kafka.group(ORDERS),
         )
-        tidying = Tidying(lists, removal, admission, producer, settings=intake)
+        tidying = Tidying(lists, removal, admission, producer, uploads, settings=intake)
         parts = (
             GroupPart(SERVICE, [URLS], lag, lambda: urls.state),
             GroupPart(ORDERS, [MISSING, COMMANDS, FINISHED], lag, lambda: orders.state),

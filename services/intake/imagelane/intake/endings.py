@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from msgspec.structs import replace
 
 from imagelane.contracts.commands import CancelCustomer, CancelJob, DeleteCustomer, DeleteJob
 from imagelane.contracts.events import JobFinished
@@ -13,6 +14,7 @@ from imagelane.core.recipes import list_key
 from imagelane.intake.core.marks import Mark
 from imagelane.intake.fanout import FanOut
 from imagelane.intake.frozen_lists import Command, Found, FrozenLists
+from imagelane.intake.notices import Notices
 from imagelane.intake.removal import Removal
 from imagelane.intake.road import Road
 from imagelane.platform.work import WorkItem
@@ -31,6 +33,7 @@ class Endings:
         fan_out: FanOut,
         road: Road,
         removal: Removal,
+        notices: Notices,
         *,
         retention: timedelta,
     ) -> None:
@@ -38,6 +41,7 @@ class Endings:
         self._fan_out = fan_out
         self._road = road
         self._removal = removal
+        self._notices = notices
         self._retention = retention
         self._log = structlog.get_logger("imagelane.intake")
 
@@ -89,9 +93,18 @@ class Endings:
 
     async def _finish(self, finished: JobFinished, item: WorkItem) -> None:
         key = list_key(finished.customer_id, finished.job_id)
-        await self._lists.mark(key, Mark.FINISHED, finished)
+        if not await self._lists.has(key, Mark.FINISHED):
+            await self._tell(key, finished)
+            await self._lists.mark(key, Mark.FINISHED, finished)
         if await self._lists.has(key, Mark.DELETED):
             await self._delete(finished.customer_id, [key], item)
+
+    async def _tell(self, key: str, finished: JobFinished) -> None:
+        """Before the mark: who dies in between tells the same notice again."""
+        header = await self._lists.header(key)
+        if header is not None:
+            event = replace(finished, idempotency_key=header.idempotency_key)
+            await self._notices.tell(event, header.notify_url)
 
     async def _delete(self, customer_id: str, keys: Sequence[str], item: WorkItem) -> None:
         """Removes finished jobs of a customer once nothing of them is under way any more."""

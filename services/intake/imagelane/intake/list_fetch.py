@@ -25,7 +25,6 @@ from imagelane.platform.guarded_http import FetchError, GuardedClient
 
 ACCEPT: Final = "text/plain, text/csv, application/json, application/gzip;q=0.9, */*;q=0.5"
 LONGEST_WAIT_SECONDS: Final = 30.0
-LONGEST_ASKED_WAIT_SECONDS: Final = 120.0
 
 
 class ListFetcher:
@@ -82,7 +81,7 @@ class ListFetcher:
     def _wait_seconds(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
         asked = error.retry_after_seconds if isinstance(error, FetchError) else None
-        return max(self._jitter(state), min(asked or 0.0, LONGEST_ASKED_WAIT_SECONDS))
+        return (asked or 0.0) + self._jitter(state)  # never all at the moment that was asked for
 
 
 def limits_of(settings: IntakeSettings) -> ListLimits:

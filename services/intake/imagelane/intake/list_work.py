@@ -102,6 +102,7 @@ class ListWork:
             submission = read_submission(item.record)
         except UnreadableRecordError as error:
             await send_dead_letter(self._producer, item.record, error, group=self._group)
+            self._work.unreadable()
             self._log.warning("record.unreadable", topic=item.record.topic, reason=str(error))
             return None
         async with self._admissions.slot(submission.submitted.customer_id):

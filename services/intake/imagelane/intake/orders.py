@@ -55,6 +55,7 @@ class OrderWork:
             await self._follow(item)
         except (UnreadableRecordError, UnreadableImageSetError) as error:
             await send_dead_letter(self._producer, item.record, error, group=self._group)
+            self._work.unreadable()
             self._log.warning("record.unreadable", topic=item.record.topic, reason=str(error))
         finally:
             self._slots.release()

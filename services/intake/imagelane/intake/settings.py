@@ -7,6 +7,7 @@ from pydantic import Field
 from imagelane.contracts.events import MAX_LIST_LINES
 from imagelane.platform.deployment_secret import DeploymentSecretSettings
 from imagelane.platform.guarded_http import HttpGuardSettings
+from imagelane.platform.notify_settings import NotifyUrlSettings
 from imagelane.platform.settings import ServiceSettings, StoreSettings
 
 MIB = 1 << 20
@@ -75,6 +76,13 @@ class IntakeSettings(DeploymentSecretSettings):
         " its list is removed, and the key begins a new job. Longer than the batcher and the dispatcher"
         " remember the job, and than `urls` keeps records; older submissions are refused.",
     )
+    upload_retention_days: float = Field(
+        default=7.0,
+        gt=0,
+        le=10_000,
+        description="So long after it was uploaded a list that no job names is removed. At least as long as `urls`"
+        " keeps records, any of which may still name it.",
+    )
     tidy_every_seconds: float = Field(
         default=21_600.0,
         gt=0,
@@ -90,4 +98,5 @@ class Settings(ServiceSettings):
 
     store: StoreSettings
     http: HttpGuardSettings = HttpGuardSettings()
+    notify: NotifyUrlSettings = NotifyUrlSettings()
     intake: IntakeSettings

@@ -17,6 +17,7 @@ from imagelane.intake.frozen_lists import FrozenLists
 from imagelane.intake.removal import Removal
 from imagelane.intake.sealing import seal
 from imagelane.intake.settings import IntakeSettings
+from imagelane.intake.uploads import UploadedLists
 from imagelane.platform.producer import EventProducer
 
 
@@ -32,6 +33,7 @@ class Tidying:
         removal: Removal,
         admission: Admission,
         producer: EventProducer,
+        uploads: UploadedLists,
         *,
         settings: IntakeSettings,
     ) -> None:
@@ -39,8 +41,10 @@ class Tidying:
         self._removal = removal
         self._admission = admission
         self._producer = producer
+        self._uploads = uploads
         self._every_seconds = settings.tidy_every_seconds
         self._retention = timedelta(days=settings.retention_days)
+        self._upload_retention = timedelta(days=settings.upload_retention_days)
         self._log = structlog.get_logger("imagelane.intake")
 
     async def keep_tidying(self) -> None:
@@ -50,7 +54,7 @@ class Tidying:
             await self.tidy(datetime.now(UTC))
 
     async def tidy(self, now: datetime) -> None:
-        """Once through all jobs and orders. Raises `StoreUnavailableError`."""
+        """Once through all jobs, orders and uploads. Raises `StoreUnavailableError`."""
         reminded = sealed = forgotten = 0
         patience = timedelta(seconds=self._every_seconds)
         async for key, found in self._lists.jobs():
@@ -65,8 +69,14 @@ class Tidying:
                 case Due.NOTHING:
                     pass
         orders = await self._lists.forget_orders(now - self._retention)
+        uploads = await self._uploads.forget_older(now - self._upload_retention)
         self._log.info(
-            "store.tidied", forgotten=forgotten, reminded=reminded, sealed=sealed, orders=orders
+            "store.tidied",
+            forgotten=forgotten,
+            reminded=reminded,
+            sealed=sealed,
+            orders=orders,
+            uploads=uploads,
         )
 
     async def _remind(self, key: str, now: datetime) -> bool:

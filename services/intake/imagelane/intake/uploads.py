@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 from msgspec import UNSET
 
 from imagelane.contracts.events import ListSubmitted
 from imagelane.core.failures import Code
-from imagelane.core.identity import upload_key
+from imagelane.core.identity import UPLOADS, upload_key
 from imagelane.intake.core.frozen import FrozenList
 from imagelane.intake.core.lists import ListLimits, ListReader, shape_of
 from imagelane.intake.core.refusals import ListRefusedError
@@ -42,6 +43,15 @@ class UploadedLists:
         """The decision is made: nothing of the upload is needed any more."""
         if submitted.upload_sha256 is not UNSET:
             await self._store.delete(self._key(submitted))
+
+    async def forget_older(self, than: datetime) -> int:
+        """Removes uploads that were put before and that nobody came for. How many."""
+        removed = 0
+        async for one in self._store.list(f"{UPLOADS}/"):
+            if one.modified_at < than:
+                await self._store.delete(one.key)
+                removed += 1
+        return removed
 
     def _key(self, submitted: ListSubmitted) -> str:
         sha256, key = submitted.upload_sha256, submitted.idempotency_key

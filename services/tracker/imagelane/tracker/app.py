@@ -21,7 +21,7 @@ from imagelane.tracker.migrating import migrate
 from imagelane.tracker.reader import Reader
 from imagelane.tracker.retention import Retention
 from imagelane.tracker.settings import Settings
-from imagelane.tracking.database import DatabaseError, require_revision, writing_engine
+from imagelane.tracking.database import DatabaseError, FileWatch, require_revision, writing_engine
 
 SERVICE: Final = "tracker"
 BATCH_BYTES: Final = 16 * 2**20
@@ -46,7 +46,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             batch_seconds=own.batch_seconds,
         )
         following = Following(
-            open_reader, Ledger(engine), Retention(engine, days=own.retention_days)
+            open_reader,
+            Ledger(engine),
+            Retention(engine, days=own.retention_days),
+            FileWatch(settings.database).check,
         )
         await resources.enter_async_context(serving(settings.health, following, topology))
         ending = threading.Event()

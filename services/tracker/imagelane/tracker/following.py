@@ -30,9 +30,15 @@ class Following:
     name: Final = "following"
 
     def __init__(
-        self, open_reader: Callable[[], Reader], ledger: Ledger, retention: Retention
+        self,
+        open_reader: Callable[[], Reader],
+        ledger: Ledger,
+        retention: Retention,
+        check_database: Callable[[], None] = lambda: None,
     ) -> None:
+        """`check_database` raises where what is written would be lost."""
         self._open_reader = open_reader
+        self._check_database = check_database
         self._ledger = ledger
         self._retention = retention
         self._turned_at = time.monotonic()
@@ -72,6 +78,7 @@ class Following:
         look_at = 0.0
         while not stop.is_set():
             self._turned_at = time.monotonic()
+            self._check_database()
             records = reader.read()
             try:
                 self._write(records, reader)

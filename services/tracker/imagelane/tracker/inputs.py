@@ -17,6 +17,7 @@ EVENTS: Final = (
     t.COMPLETED,
     t.FINISHED,
     t.COMMANDS,
+    t.NOTICES,
 )
 """The others tell nothing of a job: lists before they are one, ticks, hints, keys and the topology."""
 DEAD_LETTERS: Final = tuple(

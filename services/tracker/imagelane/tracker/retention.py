@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Delete,
     Engine,
     Select,
     and_,
@@ -133,6 +134,18 @@ def _clear_images(connection: Connection) -> bool:
     return True
 
 
+def _of_deleted_customers(has_jobs: ColumnElement[bool]) -> tuple[Delete, Delete]:
+    """What bears the name of a customer whose jobs have all been deleted. The command itself stays: it is the audit."""
+    lanes, letters, c = t.lanes.c, t.dead_letters.c, t.commands.c
+    is_deletion = c.kind == Kind.CUSTOMER_DELETE_ASKED
+    of_lane = exists().where(is_deletion, c.customer_id == lanes.customer_id)
+    of_letter = exists().where(is_deletion, c.customer_id == letters.record_key, c.at >= letters.at)
+    return (
+        delete(t.lanes).where(lanes.state == "idle", of_lane, ~has_jobs),
+        delete(t.dead_letters).where(of_letter),
+    )
+
+
 def _drop_old(connection: Connection, before_ms: int, marks_before_ms: int) -> None:
     """What belongs to no job any more, and is old."""
     calls, steps, lanes, marks = t.calls.c, t.call_steps.c, t.lanes.c, t.forgotten.c
@@ -143,6 +156,7 @@ def _drop_old(connection: Connection, before_ms: int, marks_before_ms: int) -> N
     has_jobs = exists().where(jobs.customer_id == lanes.customer_id)
     unchanged = func.coalesce(lanes.changed_at, 0) < before_ms
     for statement in (
+        *_of_deleted_customers(has_jobs),
         delete(t.calls).where(last < before_ms, ~has_images),
         delete(t.call_steps).where(steps.at < before_ms, ~has_call),
         delete(t.lanes).where(lanes.state == "idle", unchanged, ~has_jobs),

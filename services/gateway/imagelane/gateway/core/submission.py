@@ -26,6 +26,7 @@ from imagelane.contracts.fields import (
 from imagelane.contracts.parts import ListedImage
 from imagelane.core.admission import AdmissionPolicy, UrlRefusedError, admit
 from imagelane.core.failures import REASONS, Code
+from imagelane.core.notifying import admit_notify_url
 from imagelane.core.recipes import RECIPES
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -99,21 +100,27 @@ class RefusedWishError(ValueError):
         self.code = code
 
 
-def check_wish(
-    wish: Wish, *, destinations: Container[str], policy: AdmissionPolicy, now: datetime
-) -> None:
+class Rules(msgspec.Struct, frozen=True):
+    """What a submission may name: these destinations, and URLs that the policy admits."""
+
+    destinations: Container[str]
+    policy: AdmissionPolicy
+    allow_http_notices: bool = False
+
+
+def check_wish(wish: Wish, rules: Rules, *, now: datetime) -> None:
     """Raises `RefusedWishError` for what can be known to be refused before the list is looked at."""
     if wish.recipe not in RECIPES:
         raise RefusedWishError("recipe", _reason(Code.UNKNOWN_RECIPE), Code.UNKNOWN_RECIPE)
-    if wish.destination not in destinations:
+    if wish.destination not in rules.destinations:
         code = Code.UNKNOWN_DESTINATION
         raise RefusedWishError("destination", _reason(code), code)
     if wish.deadline is not UNSET and wish.deadline <= now:
         raise RefusedWishError("deadline", _reason(Code.DEADLINE_PASSED), Code.DEADLINE_PASSED)
     if wish.notify_url is not UNSET:
-        _check_url("notify_url", wish.notify_url, policy)
+        _check_notify_url(wish.notify_url, rules)
     if isinstance(wish, JsonWish) and wish.list_url is not UNSET:
-        _check_url("list_url", wish.list_url, policy)
+        _check_list_url(wish.list_url, rules)
 
 
 def check_count(field: str, count: int, max_lines: int) -> None:
@@ -155,11 +162,19 @@ def event_of(
     )
 
 
-def _check_url(field: str, url: str, policy: AdmissionPolicy) -> None:
+def _check_list_url(url: str, rules: Rules) -> None:
     try:
-        admit(url, policy)
+        admit(url, rules.policy)
     except UrlRefusedError as error:
-        raise RefusedWishError(field, error.detail or "it may not be fetched") from error
+        raise RefusedWishError("list_url", error.detail or "it may not be fetched") from error
+
+
+def _check_notify_url(url: str, rules: Rules) -> None:
+    try:
+        admit_notify_url(url, rules.policy, allow_http=rules.allow_http_notices)
+    except UrlRefusedError as error:
+        detail = error.detail or "nothing may be posted there"
+        raise RefusedWishError("notify_url", detail, Code.NOTIFY_URL_REFUSED) from error
 
 
 def _reason(code: Code) -> str:

@@ -15,6 +15,7 @@ from imagelane.intake.core.refusals import ListRefusedError
 
 MAX_VALUE_CHARS: Final = 65_536
 MEMBER: Final = "urls"
+NUMBER_CHARACTERS: Final = "+-.0123456789Ee"
 
 Where = Literal["start", "key", "value", "after_value", "element", "after_element", "end"]
 
@@ -158,8 +159,7 @@ class JsonReader:
             self._at = len(self._text)
             complete = False
         else:
-            # A number or word at the very end of the piece may go on in the next one.
-            complete = self._at < len(self._text) or isinstance(value, str | list | dict)
+            complete = isinstance(value, str | list | dict) or not self._may_go_on()
         if self._at - started_at > MAX_VALUE_CHARS or (self._final and not complete):
             raise _unreadable(
                 f"{what} is not JSON, or has more than {MAX_VALUE_CHARS:,} characters"
@@ -167,6 +167,10 @@ class JsonReader:
         if not complete:
             raise _NeedMoreError
         return value
+
+    def _may_go_on(self) -> bool:
+        """A number at the end of the piece, or before what is half of a fraction or an exponent there."""
+        return self._at == len(self._text) or self._text[self._at] in NUMBER_CHARACTERS
 
 
 def _entry(value: object) -> ListEntry:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from imagelane.contracts.codec import UnreadableRecordError
+from imagelane.contracts.dead_letters import Origin
 from imagelane.contracts.events import MAX_INLINE_BYTES, MAX_INLINE_URLS, ListSubmitted
 from imagelane.core.identity import secret_id
 from imagelane.platform.records import Record
@@ -48,7 +49,8 @@ class Submission:
         * `key`, customer, idempotency key, where there is a key; else
         * `event`, customer, CloudEvents source, CloudEvents id, for a CloudEvent; else
         * `record`, customer, `urls`, partition, offset, timestamp (which the broker keeps with the
-          record: in a topic that was made anew, offsets begin anew, and old jobs must not).
+          record: in a topic that was made anew, offsets begin anew, and old jobs must not). A record
+          that was put aside and replayed is the one that it was: replayed twice, it is one job.
         """
         key = self.submitted.idempotency_key
         how = ("key", self.submitted.customer_id, key) if key is not UNSET else self._by_origin()
@@ -91,8 +93,9 @@ def read_submission(record: Record) -> Submission:
     handed_in_at = datetime.fromtimestamp(record.timestamp_ms / 1_000, UTC)
     if headers.get("content-type", b"").lower().startswith(STRUCTURED_MODE.encode()):
         return _structured(record.value, _text(headers, "content-type"), handed_in_at)
-    place = (record.partition, record.offset, record.timestamp_ms)
-    origin: tuple[str, ...] = ("record", record.topic, *map(str, place))
+    was = Origin.replayed(record.headers)
+    place = was or Origin(record.topic, record.partition, record.offset, record.timestamp_ms)
+    origin: tuple[str, ...] = ("record", *map(str, msgspec.structs.astuple(place)))
     if "ce_specversion" in headers:
         origin = _binary(headers)
     return Submission(_checked(_decode(record.value)), origin, handed_in_at)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from imagelane.contracts import commands as c
 from imagelane.contracts import events as e
+from imagelane.contracts import notices as n
 from imagelane.contracts.image_sets import unpack
 from imagelane.tracker.core import fold_calls, fold_images
 from imagelane.tracker.core.changes import (
@@ -18,7 +21,7 @@ from imagelane.tracker.core.changes import (
     moment,
     plain,
 )
-from imagelane.tracker.core.jobs import Outcomes, Refusal
+from imagelane.tracker.core.jobs import Notice, Outcomes, Refusal
 from imagelane.tracking.steps import Kind
 
 Fold = Callable[[Changes, Place, Any], None]
@@ -35,7 +38,7 @@ def _job_step(
     changes: Changes,
     place: Place,
     kind: Kind,
-    event: e.JobAccepted | e.JobRefused | e.JobSealed | e.JobFinished,
+    event: e.JobAccepted | e.JobRefused | e.JobSealed | e.JobFinished | n.NoticeRecorded,
     refusal: Refusal | None = None,
 ) -> None:
     changes.job_steps.append(
@@ -54,10 +57,13 @@ def _job_step(
 
 
 def _accepted(changes: Changes, place: Place, event: e.JobAccepted) -> None:
+    images = None if event.images is UNSET else held(event.images)
     at = milliseconds(event.occurred_at)
     job = changes.job(event.customer_id, event.job_id, at)
     job.accepted_at = at if job.accepted_at is None else min(job.accepted_at, at)
     job.recipe, job.destination = event.recipe, event.destination
+    if images is not None:  # none in events of before this field
+        job.images = images
     job.idempotency_key = known(event.idempotency_key)
     job.notify_url = known(event.notify_url)
     job.deadline = moment(event.deadline)
@@ -101,6 +107,32 @@ def _recorded(changes: Changes, place: Place, event: e.JobRecorded) -> None:
     sets = (unpack(event.delivered), unpack(event.failed), unpack(event.cancelled))
     outcomes = Outcomes(place.partition, place.offset, at, *sets)
     changes.job(event.customer_id, event.job_id, at).recorded.append(outcomes)
+
+
+_NOTICE_ENDS: Final = {
+    "delivered": Kind.NOTICE_DELIVERED,
+    "given_up": Kind.NOTICE_GIVEN_UP,
+}
+
+
+def _noticed(changes: Changes, place: Place, event: n.NoticeRecorded) -> None:
+    attempts = held(event.attempts)
+    at = milliseconds(event.occurred_at)
+    job = changes.job(event.customer_id, event.job_id, at)
+    kind = _NOTICE_ENDS.get(event.state)
+    notice = Notice(
+        event.about,
+        kind is not None,
+        attempts,
+        at,
+        event.state,
+        event.last_result or None,
+        moment(event.next_at),
+    )
+    if job.notice is None or notice.rank > job.notice.rank:
+        job.notice = notice
+    if kind is not None:
+        _job_step(changes, place, kind, event)
 
 
 _COMMANDS: Final[dict[type[e.Event], Kind]] = {
@@ -149,6 +181,7 @@ _FOLDS: Final[dict[type[e.Event], Fold]] = {
     e.BatchRequested: fold_calls.asked,
     e.LaneRecorded: fold_calls.recorded,
     e.CallCompleted: fold_calls.completed,
+    n.NoticeRecorded: _noticed,
     **dict.fromkeys(_COMMANDS, _commanded),
 }
 """`LaneTold` tells what `JobRecorded` has recorded before; ticks, hints and the topology tell nothing of a job."""

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from pyroaring import BitMap
 
@@ -83,6 +83,23 @@ class Refusal:
     reason: str
 
 
+class Notice(NamedTuple):
+    """How far a notice has come. Of two the greater is the later one: by its event, its end, its attempts."""
+
+    about: Literal["finished", "refused"]
+    is_over: bool
+    attempts: int
+    at: int
+    state: str
+    result: str | None
+    next_at: int | None
+
+    @property
+    def rank(self) -> tuple[bool, bool, int, int]:
+        """What two of them are compared by."""
+        return self.about == "finished", self.is_over, self.attempts, self.at
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Outcomes:
     """A record of the dispatcher's log about the job: the whole of its outcomes at the time."""
@@ -120,6 +137,7 @@ class Job:
     told_cancelled: int | None = None
     first_at: int | None = None
     last_at: int | None = None
+    notice: Notice | None = None
     sets: Sets = field(default_factory=Sets)
     met: dict[str, BitMap] = field(default_factory=dict)
     """Images by the failure that they met on the road."""
@@ -141,6 +159,10 @@ class Job:
             self.refusal = self.refusal or other.refusal
         else:
             self.refusal = min(self.refusal, other.refusal, key=lambda one: (one.at, one.code))
+        if self.notice is None or other.notice is None:
+            self.notice = self.notice or other.notice
+        else:
+            self.notice = max(self.notice, other.notice, key=lambda one: one.rank)
         self.sets.absorb(other.sets)
         for code, images in other.met.items():
             self.met[code] = self.met.get(code, BitMap()) | images

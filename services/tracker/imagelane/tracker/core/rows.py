@@ -10,7 +10,7 @@ from pyroaring import BitMap
 
 from imagelane.tracker.core.calls import ANSWER, Call, CallSets, Lane, Pursuit
 from imagelane.tracker.core.changes import Row
-from imagelane.tracker.core.jobs import GREATEST, LEAST, SETS, Job, Refusal, Sets
+from imagelane.tracker.core.jobs import GREATEST, LEAST, SETS, Job, Notice, Refusal, Sets
 from imagelane.tracker.core.joins import greatest
 
 _NAMED: Final = ("number", "job_id", "customer_id")
@@ -28,7 +28,7 @@ def packed(images: BitMap) -> bytes:
 def row_of_job(job: Job, change: int) -> Row:
     """The job with its counts, which never go back."""
     row = {name: getattr(job, name) for name in (*_NAMED, *LEAST, *GREATEST)}
-    refusal = job.refused
+    refusal, notice = job.refused, job.notice
     return row | {
         "over_at": job.finished_at or (refusal and refusal.at),
         "refused_at": refusal and refusal.at,
@@ -42,6 +42,12 @@ def row_of_job(job: Job, change: int) -> Row:
         "failed": greatest(len(job.sets.failed), job.told_failed),
         "cancelled": greatest(len(job.sets.cancelled), job.told_cancelled),
         "change": change,
+        "notice_about": notice and notice.about,
+        "notice_state": notice and notice.state,
+        "notice_attempts": notice and notice.attempts,
+        "notice_result": notice and notice.result,
+        "notice_at": notice and notice.at,
+        "notice_next_at": notice and notice.next_at,
     }
 
 
@@ -65,6 +71,17 @@ def job_of(
     job = Job(**{name: row[name] for name in (*_NAMED, *LEAST, *GREATEST)})
     if row["refused_at"] is not None:
         job.refusal = Refusal(row["refused_at"], row["refused_code"], row["refused_reason"])
+    if row["notice_state"] is not None:
+        state = row["notice_state"]
+        job.notice = Notice(
+            row["notice_about"],
+            state != "pending",
+            row["notice_attempts"],
+            row["notice_at"],
+            state,
+            row["notice_result"],
+            row["notice_next_at"],
+        )
     job.sets = Sets(**{name: BitMap.deserialize(sets[name]) for name in SETS})
     job.met = {one["code"]: BitMap.deserialize(one["images"]) for one in failures}
     return job

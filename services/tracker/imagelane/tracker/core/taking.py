@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from imagelane.contracts.codec import Headers, UnreadableRecordError, decode
+from imagelane.contracts.dead_letters import ERRORS
 from imagelane.contracts.image_sets import UnreadableImageSetError
 from imagelane.contracts.topics import dead_letter_topic
 from imagelane.platform.records import Record
@@ -50,11 +51,10 @@ def _dead_letter(record: Record) -> Row:
 
 
 def _told(headers: Headers) -> dict[str, str]:
-    mark = "__dlq.errors."
     return {
-        name.removeprefix(mark): (value or b"").decode("utf-8", "replace")
+        name.removeprefix(ERRORS): (value or b"").decode("utf-8", "replace")
         for name, value in headers
-        if name.startswith(mark)
+        if name.startswith(ERRORS)
     }
 
 

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagelane.downloader.core.backlog import Backlog, BacklogBounds
+from imagelane.downloader.core.rates import rated_domain
 from imagelane.downloader.core.retries import retry_delay_seconds
 from imagelane.downloader.core.shares import CustomerShares
 
@@ -46,17 +47,48 @@ def test_fetching_stops_beyond_the_bound_in_bytes() -> None:
 
 
 def test_a_customer_is_held_at_its_share_and_resumed_at_half_of_it() -> None:
-    shares = CustomerShares(4)
+    shares = CustomerShares(4, 100, enough=100)
     assert [shares.enters("a") for _ in range(6)] == [False, False, False, True, False, False]
     assert not shares.enters("b")
     assert [shares.leaves("a") for _ in range(6)] == [False, False, False, True, False, False]
+
+
+def test_there_is_always_room_for_another_customer() -> None:
+    shares = CustomerShares(1_000, 1_000, enough=100)
+    for careless in map(str, range(8)):
+        while not shares.enters(careless):
+            pass
+    assert not shares.enters("late")
+    assert shares._total < 1_000
+
+
+def test_a_customer_with_enough_that_is_ready_is_held_until_half_of_it_has_gone() -> None:
+    shares = CustomerShares(1_000, 1_000, enough=4)
+    assert [shares.enters("a", ready) for ready in (0, 0, 3, 4, 5)] == [False] * 3 + [True, False]
+    assert [shares.leaves("a", ready) for ready in (4, 3, 2)] == [False, False, True]
+
+
+def test_images_of_servers_that_stall_do_not_keep_a_customer_held() -> None:
+    shares = CustomerShares(10, 1_000, enough=4)
+    assert [shares.enters("a", ready=0) for _ in range(8)] == [False] * 8
+    assert shares.enters("a", ready=4)
+    assert [shares.leaves("a", ready) for ready in (3, 2)] == [False, True]
+
+
+def test_a_domain_s_rate_is_for_all_hosts_below_it() -> None:
+    rates = {"example.com": 1.0, "cdn.example.com": 2.0}
+    assert rated_domain("a.cdn.example.com", rates) == "cdn.example.com"
+    assert rated_domain("img.example.com.", rates) == "example.com"
+    assert rated_domain("example.com", rates) == "example.com"
+    assert rated_domain("otherexample.com", rates) is None
+    assert rated_domain("example.com", {}) is None
 
 
 @given(st.integers(1, 10), st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=200))
 def test_a_customer_without_waiting_images_is_never_held(
     share: int, moves: list[tuple[bool, int]]
 ) -> None:
-    shares = CustomerShares(share)
+    shares = CustomerShares(share, 1_000, enough=100)
     waiting = dict.fromkeys(range(4), 0)
     held: set[int] = set()
     for enters, customer in moves:

@@ -4,7 +4,7 @@ import os
 import random
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -26,8 +26,10 @@ LIMITS = ImageLimits(
     max_pixels=50_000_000,
     max_side=65_535,
     max_scans=64,
+    max_blocks=100_000,
     formats=tuple(ImageFormat),
     background=(255, 255, 255),
+    keep_copyright=False,
 )
 NOISE = Image.merge("RGB", [Image.effect_noise((320, 240), 80) for _ in range(3)])
 RED, GREEN, BLUE, YELLOW = (220, 30, 30), (30, 200, 30), (30, 30, 220), (220, 220, 30)
@@ -64,6 +66,7 @@ def refusal(data: bytes, limits: ImageLimits = LIMITS) -> Code:
 
 
 def opened(data: bytes) -> Image.Image:
+    Image.MAX_IMAGE_PIXELS = None  # else what the last image was allowed
     image = Image.open(BytesIO(data), formats=["JPEG"])
     image.load()
     return image
@@ -405,41 +408,6 @@ def test_a_bomb_of_scans_is_refused_before_it_is_decoded() -> None:
     data = saved(NOISE, "JPEG", progressive=True)
     last = data[data.rindex(b"\xff\xda") : -2]
     assert refusal(data[:-2] + last * 100 + data[-2:]) == Code.TOO_COMPLEX
-
-
-def flipped_bytes(data: bytes, rng: random.Random) -> bytes:
-    damaged = bytearray(data)
-    for _ in range(rng.randrange(1, 20)):
-        damaged[rng.randrange(len(damaged))] = rng.randrange(256)
-    return bytes(damaged)
-
-
-def chopped_out(data: bytes, rng: random.Random) -> bytes:
-    start = rng.randrange(len(data))
-    return data[:start] + data[start + rng.randrange(1, 200) :]
-
-
-@pytest.mark.parametrize("image_format", DEFAULT_FORMATS)
-@pytest.mark.parametrize("damage", [flipped_bytes, chopped_out])
-def test_damage_ends_in_an_image_or_a_code(
-    image_format: ImageFormat, damage: Callable[[bytes, random.Random], bytes]
-) -> None:
-    rng = random.Random(7)
-    data = noise(image_format)
-    small = replace(LIMITS, max_pixels=1_000_000)
-    outcomes = set()
-    for _ in range(60):
-        try:
-            made_bytes(damage(data, rng), limits=small)
-        except ImageRefusedError as refused:
-            outcomes.add(refused.code)
-    assert outcomes <= {
-        Code.CORRUPT,
-        Code.NOT_AN_IMAGE,
-        Code.TOO_MANY_PIXELS,
-        Code.TOO_LARGE_DIMENSION,
-        Code.TOO_COMPLEX,
-    }
 
 
 def test_a_full_disk_is_not_the_images_fault() -> None:

@@ -72,6 +72,9 @@ class Road:
         assert item.record.topic == "downloaded"
         self.happened.append("done")
 
+    def unreadable(self) -> None:
+        self.happened.append("counted as unreadable")
+
     async def make(self, work: ImageWork) -> list[Output] | Failure:
         assert work.job_id == JOB
         self.at_work += 1
@@ -185,7 +188,7 @@ async def test_an_original_that_cannot_be_deleted_holds_up_nothing(tmp_path: Pat
 async def test_an_unreadable_record_is_buried_and_done(tmp_path: Path) -> None:
     road = Road()
     await processed_one(road, item(b"{"), tmp_path)
-    assert road.happened == ["sent to dlq.downloaded", "done"]
+    assert road.happened == ["sent to dlq.downloaded", "counted as unreadable", "done"]
 
 
 async def test_a_partition_that_left_is_left_alone(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class Deliveries:
     def bury(self, item: WorkItem, error: UnreadableRecordError) -> None:
         """Sends the request to its dead-letter topic."""
         self._follow(item, send_dead_letter(self._producer, item.record, error, group=self._group))
+        self._consumer.unreadable()
 
     def _follow(self, item: WorkItem, delivery: asyncio.Future[None]) -> None:
         self.under_way += 1

@@ -6,7 +6,7 @@ An image costs one task while it is fetched, and none while it waits.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import SystemRandom
 from typing import Final, Protocol
 
@@ -22,6 +22,7 @@ from imagelane.core.failures import Code, failure
 from imagelane.core.recipes import original_key
 from imagelane.downloader import metrics
 from imagelane.downloader.core.backlog import Backlog
+from imagelane.downloader.core.rates import rated_domain
 from imagelane.downloader.core.retries import retry_delay_seconds
 from imagelane.downloader.core.schedule import HostSchedule, Start
 from imagelane.downloader.core.shares import CustomerShares
@@ -34,6 +35,7 @@ from imagelane.platform.work import WorkItem
 
 MAX_UNDER_WAY: Final = 1_000
 TAKEN_IN_A_ROW: Final = 32
+READY_PER_SLOT: Final = 2  # of one customer, so that there is a choice of customers for every slot
 STORE_WAITS_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 NO_ANSWER: Final = frozenset({Code.UNREACHABLE, Code.URL_REFUSED, Code.TLS_ERROR})
 """Lasting failures that say nothing about how much a server bears."""
@@ -76,6 +78,7 @@ class Image:
     item: WorkItem
     requested: ImageRequested
     url: AdmittedUrl
+    server: str
     tries: int = 0
     first_try_at: float = 0.0
 
@@ -98,9 +101,15 @@ class Pipeline:
         self._policy = policy
         self._backlog = backlog
         self._settings = settings
-        self._schedule: HostSchedule[Image] = HostSchedule(settings.concurrency, settings.pace())
+        self._schedule: HostSchedule[Image] = HostSchedule(
+            settings.concurrency, settings.pace(), settings.rates
+        )
         self._gauges = metrics.ScheduleGauges()
-        self._shares = CustomerShares(settings.waiting_images_per_customer)
+        self._shares = CustomerShares(
+            settings.waiting_images_per_customer,
+            settings.waiting_images,
+            enough=READY_PER_SLOT * settings.concurrency,
+        )
         self._tasks = asyncio.TaskGroup()
         self._time = asyncio.get_running_loop().time
         self._random = SystemRandom()
@@ -136,7 +145,7 @@ class Pipeline:
             else:
                 self._tasks.create_task(self._try(start))
         self._set_alarm(now)
-        if self._has_room():
+        if self._schedule.waiting < self._settings.waiting_images and not self._is_held():
             self._room.set()
         else:
             self._room.clear()
@@ -182,8 +191,10 @@ class Pipeline:
         except UrlRefusedError as error:
             self._fail(item, requested, failure(error.code, error.detail))
             return
-        self._wait(Image(item, requested, url), due=None)
-        self._give_up_waiting(url.server)
+        server = rated_domain(url.host, self._settings.rates) or url.server
+        item.record = replace(item.record, value=None, headers=[])  # it may wait for long
+        self._wait(Image(item, requested, url, server), due=None)
+        self._give_up_waiting(server)
 
     async def _try(self, start: Start[Image]) -> None:
         image = start.work
@@ -243,14 +254,15 @@ class Pipeline:
     def _wait(self, image: Image, *, due: float | None) -> None:
         customer = image.requested.customer_id
         if due is None:
-            self._schedule.put(image.url.server, customer, image, self._time())
+            self._schedule.put(image.server, customer, image, self._time())
         else:
-            self._schedule.put_later(image.url.server, image, due)
-        if self._shares.enters(customer):
+            self._schedule.put_later(image.server, customer, image, due)
+        if self._shares.enters(customer, self._schedule.ready.get(customer, 0)):
             self._requests.hold(image.item)
 
     def _leave(self, image: Image) -> None:
-        if self._shares.leaves(image.requested.customer_id):
+        customer = image.requested.customer_id
+        if self._shares.leaves(customer, self._schedule.ready.get(customer, 0)):
             self._requests.resume(image.item)
 
     def _fail_image(self, image: Image, why: Failure) -> None:
@@ -269,13 +281,6 @@ class Pipeline:
 
     def _is_held(self) -> bool:
         return self._closing or self._backlog.is_full or self._outcomes.under_way >= MAX_UNDER_WAY
-
-    def _has_room(self) -> bool:
-        return (
-            self._schedule.has_free_slot
-            and self._schedule.waiting < self._settings.waiting_images
-            and not self._is_held()
-        )
 
     def _set_alarm(self, now: float) -> None:
         if self._alarm is not None:

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, PositiveFloat
 
+from imagelane.core.admission import canonical_host
 from imagelane.core.image_formats import DEFAULT_FORMATS, ImageFormat
 from imagelane.downloader.core.pace import PacePolicy
 from imagelane.platform.guarded_http import HttpGuardSettings
 from imagelane.platform.settings import ServiceSettings, SettingsGroup, StoreSettings
 
 MIB: Final = 1024 * 1024
+Domain = Annotated[str, AfterValidator(canonical_host)]
 
 
 class DownloaderSettings(SettingsGroup):
     """How much is fetched at a time, how often, and how far ahead of the processor."""
 
-    concurrency: int = Field(default=64, ge=1, le=1_024, description="Images under way at a time.")
+    concurrency: int = Field(
+        default=64,
+        ge=1,
+        le=1_024,
+        description="Images under way at a time from servers that answer. A quarter as many more may be under"
+        " way from servers that have never answered, or that fail.",
+    )
     host_concurrency: int = Field(
         default=16, ge=1, le=1_024, description="Of these from one server, at the beginning."
     )
     max_host_concurrency: int = Field(
         default=64, ge=1, le=1_024, description="Of these from one server, never more."
+    )
+    rates: dict[Domain, PositiveFloat] = Field(
+        default={},
+        description='Requests a second by domain, such as `{"shop.example": 20}`, for whoever asks for it. All'
+        " hosts below a domain share its rate, and count as one server. Redirects are not counted.",
     )
     host_patience_seconds: float = Field(
         default=300.0,
@@ -32,14 +45,16 @@ class DownloaderSettings(SettingsGroup):
         " until a probe succeeds.",
     )
     waiting_images: int = Field(
-        default=10_000,
+        default=30_000,
         ge=1,
-        description="Images that wait for their servers, of all customers; each takes about 5 kB.",
+        description="Images that wait for their servers, of all customers; each takes about 2 kB, or 4 kB where it"
+        " is the only one of its server.",
     )
     waiting_images_per_customer: int = Field(
-        default=2_000,
+        default=12_000,
         ge=1,
-        description="Of these of one customer; beyond, the others are served first.",
+        description="Of these of one customer, and never more than there is room left; beyond, the others are"
+        " served first.",
     )
     max_image_bytes: int = Field(
         default=25 * MIB, ge=1, le=1_024 * MIB, description="Largest original that is taken."

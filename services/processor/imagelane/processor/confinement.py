@@ -1,8 +1,9 @@
 """What a decode child gives up before it sees the first untrusted byte. Called once, in the child.
 
-Limits of memory, files and processes always hold. Two further walls are put up where the kernel and the
-container allow it: Landlock (no path can be opened any more, no TCP port reached) and an empty network
-namespace (needs privileges; in Kubernetes the NetworkPolicy is the wall).
+Limits of memory, files and processes always hold. Three further walls are put up where the kernel and the
+container allow it: a closed list of system calls (`syscalls.py`; nearly everywhere), Landlock (no path can
+be opened any more, no TCP port reached) and an empty network namespace (needs privileges). Where none of
+them can be had, Kubernetes' NetworkPolicy is the only wall around the network.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import signal
 from typing import Final
 
 import msgspec
+
+from imagelane.processor.syscalls import allow_only_listed
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_NO_NEW_PRIVS: Final = 38
@@ -29,6 +32,8 @@ SCOPES_VERSION: Final = 6
 SCOPES: Final = 0b11  # signals to, and abstract sockets of, processes outside
 
 MAX_DESCRIPTORS: Final = 32
+FILTER: Final = "system calls"
+"""The name of the one wall that is enough for files and network alike."""
 
 
 class Confinement(msgspec.Struct, frozen=True):
@@ -70,6 +75,8 @@ def confine(limits: Confinement) -> list[str]:
         (resource.RLIMIT_NPROC, 0),
     ):
         resource.setrlimit(limit, (value, value))
+    if allow_only_listed(libc):
+        walls.append(FILTER)
     return walls
 
 

@@ -25,19 +25,20 @@ def main() -> None:
     limits = msgspec.json.decode(sys.argv[1], type=Confinement)
     channel = socket.socket(fileno=0)
     walls = confine(limits)
-    sys.excepthook = partial(_last_words, channel)
     channel.send(messages.encode(messages.Ready(walls)))
     while True:
-        request, descriptors, _, _ = socket.recv_fds(
+        message, descriptors, _, _ = socket.recv_fds(
             channel, messages.MAX_MESSAGE_BYTES, messages.MAX_OUTPUTS + 1
         )
-        if not request:
+        if not message:
             return
+        number, request = message[: messages.NUMBER_BYTES], message[messages.NUMBER_BYTES :]
+        sys.excepthook = partial(_last_words, channel, number)
         limit_cpu(limits.cpu_seconds)
         reply = answer(messages.decode_request(request), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        channel.send(messages.encode(reply))
+        channel.send(number + messages.encode(reply))
 
 
 def answer(request: messages.Request, descriptors: list[int]) -> messages.Answer:
@@ -53,12 +54,13 @@ def answer(request: messages.Request, descriptors: list[int]) -> messages.Answer
 
 def _last_words(
     channel: socket.socket,
+    number: bytes,
     kind: type[BaseException],
     error: BaseException,
     trace: TracebackType | None,
 ) -> None:
     text = "".join(traceback.format_exception(kind, error, trace))
-    channel.send(messages.encode(messages.Fallen(text[-messages.MAX_REASON_CHARS :])))
+    channel.send(number + messages.encode(messages.Fallen(text[-messages.MAX_REASON_CHARS :])))
 
 
 if __name__ == "__main__":

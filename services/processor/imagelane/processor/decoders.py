@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from imagelane.processor.confinement import Confinement
+from imagelane.processor.confinement import FILTER, Confinement
 from imagelane.processor.decode_process import (
     ChildFailedError,
     ChildGoneError,
@@ -144,7 +144,8 @@ class Decoders:
     def _tell_walls(self, child: DecodeProcess) -> None:
         if not self._walls_are_told:  # they depend on the machine: the same for all children
             self._walls_are_told = True
-            self._log.info("decoders.started", walls=child.walls)
+            tell = self._log.info if FILTER in child.walls else self._log.warning
+            tell("decoders.started", walls=child.walls)
 
     def _wake_one(self) -> None:
         while self._waiting:

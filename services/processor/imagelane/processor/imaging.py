@@ -6,12 +6,9 @@ Runs inside the expendable decode children, and in one process where a benchmark
 from __future__ import annotations
 
 import errno
-import struct
 import warnings
-import zlib
 from collections.abc import Sequence
-from functools import lru_cache
-from io import BytesIO
+from math import ceil
 from typing import Final
 
 # The plugins by name: found here before the child gives up opening files, and no other one after.
@@ -20,22 +17,23 @@ from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
     Image,
-    ImageChops,
-    ImageCms,
     JpegImagePlugin,
     MpoImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
+from PIL.ImageFile import ImageFile
 
 from imagelane.core.failures import Code
-from imagelane.core.image_formats import HEAD_BYTES, ImageFormat, format_of
+from imagelane.core.image_formats import HEAD_BYTES, format_of
 from imagelane.core.recipes import OutputSpec
-from imagelane.processor.core.depth import EIGHT_BIT, white_of
+from imagelane.processor.colours import DAMAGED, in_srgb, interpolable, opaque
 from imagelane.processor.core.limits import ImageLimits
 from imagelane.processor.core.plan import Size, plan
-from imagelane.processor.core.scans import has_more_scans
+from imagelane.processor.core.soundness import fault_in
+from imagelane.processor.credits import credits_of
+from imagelane.processor.whole_jpeg import HeldBack
 
 PLUGINS: Final = (
     AvifImagePlugin,
@@ -62,27 +60,12 @@ UPRIGHT: Final = {
 """What turns an image of this EXIF orientation upright."""
 
 ENCODERS: Final = {"image/jpeg": "JPEG"}
-INTERPOLABLE: Final = frozenset({"L", "RGB", "RGBA", "CMYK"})
-SRGB: Final = ImageCms.createProfile("sRGB")
 
 Box = tuple[float, float, float, float]
 
 ORIENTATION_TAG: Final = 0x0112
 REDUCING_GAP: Final = 1.5
 JPEG_MAX_SIDE: Final = 65_500  # libjpeg writes no longer one
-
-DAMAGED: Final = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    ArithmeticError,
-    LookupError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
-"""What Pillow and its libraries raise for bytes that they cannot make sense of."""
 
 
 class ImageRefusedError(Exception):
@@ -114,30 +97,33 @@ def process_bytes(
     """As `process`, of an original that is in memory already."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of oddities that change nothing
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
         return _process(data, outputs, targets, limits)
 
 
 def _process(
     data: bytes, outputs: Sequence[OutputSpec], targets: Sequence[int], limits: ImageLimits
 ) -> list[Size]:
-    image = _opened(data, limits)
-    orientation = _orientation(image)
+    image, file = _opened(data, limits)
+    exif = _exif(image)
+    orientation = 1 if image.format == "TIFF" else _orientation(exif)  # Pillow turns those itself
     planned = plan(image.size, orientation, outputs)
     if any(max(size) > JPEG_MAX_SIDE for size in planned.targets):
         raise ImageRefusedError(Code.TOO_LARGE_DIMENSION)
     profile = image.info.get("icc_profile")
     try:
-        box = _loaded(image, planned.draft)
-        image = _interpolable(image)
+        box = _loaded(image, file, planned.draft)
+        if file.is_cut_off():
+            raise ImageRefusedError(Code.CORRUPT)
+        pixels = interpolable(image)
         results = [
-            _finished(image, size, box, profile, orientation, limits.background)
+            _finished(pixels, size, box, profile, orientation, limits.background)
             for size in planned.targets
         ]
+        kept = credits_of(exif) if limits.keep_copyright else b""
     except DAMAGED as error:
         raise ImageRefusedError(Code.CORRUPT) from error
     for result, output, target in zip(results, outputs, targets, strict=True):
-        _write(result, output, target)
+        _write(result, output, target, kept)
     return [result.size for result in results]
 
 
@@ -147,17 +133,19 @@ def _read_all(source: int) -> bytes:
         return file.readall()
 
 
-def _opened(data: bytes, limits: ImageLimits) -> Image.Image:
+def _opened(data: bytes, limits: ImageLimits) -> tuple[ImageFile, HeldBack]:
     """The image with its header read and found within the limits; no pixel is decoded yet."""
     image_format = format_of(data[:HEAD_BYTES])
-    if image_format not in limits.formats:
+    if image_format is None or image_format not in limits.formats:
         raise ImageRefusedError(Code.NOT_AN_IMAGE)
-    if image_format is ImageFormat.JPEG and has_more_scans(data, limits.max_scans):
-        raise ImageRefusedError(Code.TOO_COMPLEX)
-    Image.MAX_IMAGE_PIXELS = limits.max_pixels
+    if code := fault_in(data, image_format, limits):
+        raise ImageRefusedError(code)
+    # Pillow raises at twice that number and only warns before; some plugins raise before they allocate.
+    Image.MAX_IMAGE_PIXELS = ceil(limits.max_pixels / 2)
+    file = HeldBack(data)
     try:
-        image = Image.open(BytesIO(data), formats=[image_format])
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        image = Image.open(file, formats=[image_format])
+    except Image.DecompressionBombError:
         raise ImageRefusedError(Code.TOO_MANY_PIXELS) from None
     except DAMAGED as error:
         raise ImageRefusedError(Code.CORRUPT) from error
@@ -165,49 +153,35 @@ def _opened(data: bytes, limits: ImageLimits) -> Image.Image:
         raise ImageRefusedError(Code.TOO_LARGE_DIMENSION)
     if image.width * image.height > limits.max_pixels:
         raise ImageRefusedError(Code.TOO_MANY_PIXELS)
-    return image
+    return image, file
 
 
-def _orientation(image: Image.Image) -> int:
+def _exif(image: Image.Image) -> Image.Exif:
+    """The image's EXIF; an empty one where it makes no sense."""
+    try:
+        return image.getexif()
+    except DAMAGED:
+        return Image.Exif()
+
+
+def _orientation(exif: Image.Exif) -> int:
     """The EXIF orientation, 1 to 8; 1 where it says nothing that makes sense."""
     try:
-        orientation = image.getexif().get(ORIENTATION_TAG, 1)
+        orientation = exif.get(ORIENTATION_TAG, 1)
     except DAMAGED:
         return 1
     return orientation if orientation in range(1, 9) else 1
 
 
-def _loaded(image: Image.Image, draft: Size | None) -> Box | None:
+def _loaded(image: ImageFile, file: HeldBack, draft: Size | None) -> Box | None:
     """Decodes the first frame, a JPEG at a fraction of its size if that is enough.
 
     Returns the part of the decoded pixels that is the image (a scaled decode rounds up), or None for all.
     """
     drafted = image.draft(None, draft) if draft else None
+    file.watch(image)
     image.load()
     return drafted[1] if drafted else None
-
-
-def _interpolable(image: Image.Image) -> Image.Image:
-    """The same picture in one of four modes in which samples may be averaged, eight bits each."""
-    mode = image.mode
-    if mode.startswith(("I", "F")):
-        return _eight_bit(image)
-    if "transparency" in image.info or mode in {"LA", "PA", "RGBa"}:
-        return image.convert("RGBA")
-    if mode == "CMYK" and image.format in {"JPEG", "MPO"} and "adobe" not in image.info:
-        return ImageChops.invert(image)  # Pillow takes all of them for inverted, as Adobe's are
-    if mode in INTERPOLABLE:
-        return image
-    return image.convert("L" if mode == "1" else "RGB")
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Deep grey brought down to eight bits; Pillow's own conversion cuts off all above 255."""
-    if image.mode not in {"I;16", "I", "F"}:
-        image = image.convert("I")
-    low_high = image.getextrema()
-    scale = EIGHT_BIT / white_of(image.mode, float(low_high[1]))  # type: ignore[arg-type] # one band
-    return image.point(lambda sample: sample * scale).convert("L")
 
 
 def _finished(
@@ -222,13 +196,8 @@ def _finished(
     if size != image.size:
         image = _fitted(image, size, box)
     if isinstance(profile, bytes):
-        image = _in_srgb(image, profile)
-    if image.mode == "RGBA":
-        opaque = Image.new("RGB", image.size, background)
-        opaque.paste(image, mask=image)
-        image = opaque
-    elif image.mode == "CMYK":
-        image = image.convert("RGB")
+        image = in_srgb(image, profile)
+    image = opaque(image, background)
     if orientation in UPRIGHT:
         image = image.transpose(UPRIGHT[orientation])
     return image
@@ -242,32 +211,11 @@ def _fitted(image: Image.Image, size: Size, box: Box | None) -> Image.Image:
     return _fitted(image.convert("RGBa"), size, box).convert("RGBA")
 
 
-def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    transform = _transform(profile, image.mode)
-    if transform is None:
-        return image
-    converted = ImageCms.applyTransform(image, transform)
-    return image if converted is None else converted
-
-
-@lru_cache(maxsize=8)
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From the embedded profile to sRGB; None if it is sRGB, broken, or not one for such pixels."""
-    try:
-        source = ImageCms.ImageCmsProfile(BytesIO(profile))
-        if mode != "CMYK" and "srgb" in ImageCms.getProfileDescription(source).lower():
-            return None
-        result = "RGBA" if mode == "RGBA" else "RGB"
-        return ImageCms.buildTransform(source, SRGB, mode, result)
-    except (ImageCms.PyCMSError, *DAMAGED):
-        return None
-
-
-def _write(image: Image.Image, output: OutputSpec, target: int) -> None:
+def _write(image: Image.Image, output: OutputSpec, target: int, exif: bytes) -> None:
     image.info = {}  # Pillow would carry a comment over
     with open(target, "wb", buffering=0, closefd=False) as file:
         try:
-            image.save(file, ENCODERS[output.content_type], quality=output.quality)
+            image.save(file, ENCODERS[output.content_type], quality=output.quality, exif=exif)
         except OSError as error:
             if error.errno in {None, errno.EFBIG}:
                 raise

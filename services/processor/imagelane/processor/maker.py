@@ -103,7 +103,7 @@ class ImageMaker:
                 )
             )
             return [
-                work.told(output, width, height, _bytes_in(target))
+                work.told(output, width, height, os.fstat(target).st_size)
                 for output, target, (width, height) in zip(outputs, targets, sizes, strict=True)
             ]
 
@@ -122,10 +122,3 @@ def _sizes(answer: messages.Answer) -> list[tuple[int, int]]:
     if isinstance(answer, messages.Unwritable):
         raise StoreUnavailableError(f"an output cannot be written: {answer.reason}")
     return answer.sizes
-
-
-def _bytes_in(target: int) -> int:
-    size_bytes = os.fstat(target).st_size
-    if size_bytes == 0:
-        raise ChildFailedError("the child says that it wrote an output, and it is empty")
-    return size_bytes

@@ -1,6 +1,7 @@
 """What the processor and its decode children say to each other: one datagram each way for an image.
 
-The request's datagram also carries the descriptors: the original first, then one for each output.
+Both begin with the request's number, so that no answer is taken for that to another request. The request's
+datagram also carries the descriptors: the original first, then one for each output.
 The child is not trusted: whatever does not fit these types counts as its crash.
 """
 
@@ -16,6 +17,7 @@ from imagelane.core.recipes import OutputSpec
 from imagelane.processor.core.limits import ImageLimits
 
 MAX_MESSAGE_BYTES: Final = 65_536
+NUMBER_BYTES: Final = 4
 MAX_OUTPUTS: Final = 16
 MAX_REASON_CHARS: Final = 2_000
 

@@ -39,6 +39,10 @@ class Downloads(Protocol):
         """The next one, fair to every customer."""
         ...
 
+    def unreadable(self) -> None:
+        """An item becomes a dead letter."""
+        ...
+
     def done(self, item: WorkItem) -> None:
         """Everything that follows from it is durable."""
         ...
@@ -112,6 +116,7 @@ class Pipeline:
         except UnreadableRecordError as error:
             self._log.warning("record.unreadable", error=str(error), **_place(item))
             await send_dead_letter(self._producer, item.record, error, group=self._group)
+            self._downloads.unreadable()
             return None
         except ObjectMissingError as error:
             # Originals are deleted only after their image was told: this record came once more.

@@ -40,6 +40,12 @@ class ProcessorSettings(SettingsGroup):
     max_scans: int = Field(
         default=64, ge=1, le=10_000, description="Scans of a JPEG, each a pass over all its pixels."
     )
+    max_blocks: int = Field(
+        default=100_000,
+        ge=100,
+        le=10_000_000,
+        description="Chunks of a PNG; segments of a JPEG, blocks of a GIF and stray bytes before their pixels.",
+    )
     memory_bytes: int = Field(
         default=1_024 * MIB,
         ge=BYTES_BESIDE_PIXELS,
@@ -78,6 +84,10 @@ class ProcessorSettings(SettingsGroup):
         pattern=r"^#[0-9a-fA-F]{6}$",
         description="Put behind transparent pixels.",
     )
+    keep_copyright: bool = Field(
+        default=False,
+        description="Lets the EXIF fields Artist and Copyright go on into results; nothing else ever does.",
+    )
 
     @field_validator("memory_bytes")
     @classmethod
@@ -94,8 +104,10 @@ class ProcessorSettings(SettingsGroup):
             max_pixels=self.max_pixels,
             max_side=self.max_side,
             max_scans=self.max_scans,
+            max_blocks=self.max_blocks,
             formats=tuple(sorted(self.formats)),
             background=(red, green, blue),
+            keep_copyright=self.keep_copyright,
         )
 
     def decoders(self) -> DecoderPolicy:

@@ -49,6 +49,24 @@ class Throttling:
 class HostPace:
     """One server's limit and what it follows from. All times are of one monotonic clock, in seconds."""
 
+    __slots__ = (  # there may be one for each of tens of thousands of waiting images
+        "_cut_at",
+        "_failed_rounds",
+        "_failing_since",
+        "_failures",
+        "_free_growth",
+        "_has_answered",
+        "_limit",
+        "_measured_at",
+        "_policy",
+        "_probe_seconds",
+        "_recent_seconds",
+        "_throttling",
+        "_usual_seconds",
+        "in_flight",
+        "resumes_at",
+    )
+
     def __init__(self, policy: PacePolicy, throttling: Throttling | None = None) -> None:
         """`throttling` may be shared by many servers."""
         self._policy = policy
@@ -71,6 +89,11 @@ class HostPace:
     def is_stranger(self) -> bool:
         """Whether it has never answered, or has failed lately whatever was asked of it."""
         return not self._has_answered or self._failures >= STRANGE_AFTER_FAILURES
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing is known of it, good or bad."""
+        return not self._has_answered and self._failures == 0
 
     @property
     def limit(self) -> int:

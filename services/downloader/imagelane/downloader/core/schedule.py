@@ -1,15 +1,18 @@
-"""Which image is fetched next: servers take turns, each within its own pace, all within the slots.
+"""Which image is fetched next: customers take turns, and so do each one's servers, within their pace.
 
 Within a server's line its customers take turns, so that a shared server is shared fairly.
 
 An image that waits, for its server or for its next try, holds no slot. Servers that have never
-answered, or have failed lately, share a fifth of the slots, so that they cannot hold up the others.
+answered, or have failed lately, are strangers: they share a fifth of all slots, which nobody else
+uses, so that they cannot hold up the others. Nor can a known server that suddenly stalls: while
+another one could start something, it holds no more than half of the slots.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Final, Generic, TypeVar
@@ -17,10 +20,13 @@ from typing import Final, Generic, TypeVar
 from imagelane.core.failures import Code
 from imagelane.core.fairness import FairQueue
 from imagelane.downloader.core.pace import HostPace, PacePolicy, Throttling
+from imagelane.downloader.core.rates import Rate
 
-STRANGERS_SHARE: Final = 5
+STRANGERS_SHARE: Final = 4  # of the slots for known servers: a fifth of them all
 MAX_IDLE_HOSTS: Final = 10_000
 FORGOTTEN_AT_ONCE: Final = 8
+NO_TURN: Final = -1
+PROMISING: Final = 8
 
 Work = TypeVar("Work")
 
@@ -28,11 +34,13 @@ Work = TypeVar("Work")
 @dataclass(slots=True, eq=False)
 class _Host(Generic[Work]):
     pace: HostPace
-    again: deque[Work] = field(default_factory=deque)
+    rate: Rate | None = None
+    again: deque[tuple[Hashable, Work]] | None = None
     waiting: FairQueue[Work] = field(default_factory=FairQueue)
     trouble: Code = Code.UNREACHABLE
     delayed: int = 0
-    in_turn: bool = False
+    ticket: int = NO_TURN
+    is_ready: bool = False
     wakes_at: float = 0.0
 
     @property
@@ -43,8 +51,29 @@ class _Host(Generic[Work]):
     def is_idle(self) -> bool:
         return not (self.has_work or self.delayed or self.pace.in_flight)
 
+    @property
+    def is_promising(self) -> bool:
+        """Many images wait for it: a customer's ten good servers go before its thousands of odd ones."""
+        return self.pace.is_new and len(self.waiting) >= PROMISING
+
+    @property
+    def customer(self) -> Hashable:
+        return self.again[0][0] if self.again else self.waiting.turn
+
+    def by_customer(self) -> Iterator[tuple[Hashable, int]]:
+        yield from self.waiting.lengths()
+        yield from ((customer, 1) for customer, _ in self.again or ())
+
+    @property
+    def resumes_at(self) -> float:
+        at = self.pace.resumes_at
+        return at if self.rate is None else max(at, self.rate.free_at)
+
+    def may_start(self, now: float) -> bool:
+        return self.has_work and self.pace.may_start(now) and now >= self.resumes_at
+
     def take(self) -> Work:
-        return self.again.popleft() if self.again else self.waiting.take()
+        return self.again.popleft()[1] if self.again else self.waiting.take()
 
 
 @dataclass(slots=True, eq=False)
@@ -61,24 +90,30 @@ class Start(Generic[Work]):
 class HostSchedule(Generic[Work]):
     """The waiting work of every server. All times are of one monotonic clock, in seconds."""
 
-    def __init__(self, slots: int, policy: PacePolicy) -> None:
+    def __init__(
+        self, slots: int, policy: PacePolicy, rates: Mapping[str, float] | None = None
+    ) -> None:
+        """`slots` are those of known servers. `rates` are requests a second, by server."""
         self._slots = slots
+        self._rates = rates or {}
         self._stranger_slots = max(1, slots // STRANGERS_SHARE)
         self._policy = policy
         self._hosts: dict[str, _Host[Work]] = {}
-        self._strangers: deque[tuple[str, _Host[Work]]] = deque()
-        self._known: deque[tuple[str, _Host[Work]]] = deque()
+        self._strangers: FairQueue[tuple[str, _Host[Work], int]] = FairQueue()
+        self._known: FairQueue[tuple[str, _Host[Work], int]] = FairQueue()
         self._strangers_in_flight = 0
-        self._alarms: list[tuple[float, int, str, _Host[Work], list[Work]]] = []
+        self._alarms: list[tuple[float, int, str, _Host[Work], tuple[Hashable, Work] | None]] = []
         self._numbers = count()
         self.in_flight = 0
         self.waiting = 0
         self.throttling = Throttling()
+        self.ready: dict[Hashable, int] = {}
+        """How much waits for known servers only, by customer."""
 
     @property
     def has_free_slot(self) -> bool:
-        """Whether something could start, if its server allowed it."""
-        return self.in_flight < self._slots
+        """Whether something could start at a known server, if that allowed it."""
+        return self.in_flight - self._strangers_in_flight < self._slots
 
     @property
     def servers(self) -> int:
@@ -89,21 +124,22 @@ class HostSchedule(Generic[Work]):
         """Adds work at the end of its customer's line at the server."""
         host = self._host(server)
         host.waiting.put(customer, work)
+        self._count(host, customer, 1)
         self.waiting += 1
+        if len(host.waiting) == PROMISING and host.pace.is_new:
+            host.ticket = NO_TURN  # a better turn than the one that it had
         self._enrol(server, host, now)
 
-    def put_later(self, server: str, work: Work, due: float) -> None:
+    def put_later(self, server: str, customer: str, work: Work, due: float) -> None:
         """Adds work that goes before all others at the server once it is due."""
         host = self._host(server)
         host.delayed += 1
         self.waiting += 1
-        self._alarm(due, server, host, [work])
+        self._alarm(due, server, host, (customer, work))
 
     def next(self, now: float) -> Start[Work] | None:
         """The next work with a slot taken for it, or None if nothing can start now."""
         self._ring_alarms(now)
-        if not self.has_free_slot:
-            return None
         # Strangers once more at the end: a known server may turn out to have become one.
         for turns in (self._strangers, self._known, self._strangers):
             start = self._next_of(turns, now)
@@ -117,7 +153,12 @@ class HostSchedule(Generic[Work]):
 
     def answered(self, start: Start[Work], now: float, answer_seconds: float | None) -> None:
         """The server answered, in the time to its first byte where that was measured."""
-        start.host.pace.answered(start.started_at, now, answer_seconds)
+        host = start.host
+        was_stranger = host.pace.is_stranger
+        host.pace.answered(start.started_at, now, answer_seconds)
+        if was_stranger and not host.pace.is_stranger:
+            host.ticket = NO_TURN  # among the strangers, it would wait behind thousands that stall
+        self._recount(host)
         self.released(start, now)
 
     def troubled(
@@ -126,6 +167,7 @@ class HostSchedule(Generic[Work]):
         """The server failed in a way that may pass."""
         start.host.trouble = code
         start.host.pace.troubled(start.started_at, now, retry_after_seconds)
+        self._recount(start.host)
         self.released(start, now)
 
     def released(self, start: Start[Work], now: float) -> None:
@@ -145,16 +187,35 @@ class HostSchedule(Generic[Work]):
             return []
         given_up = []
         while host.has_work:
+            self._count(host, host.customer, -1)
             given_up.append((host.take(), host.trouble))
         self.waiting -= len(given_up)
         return given_up
+
+    def _count(self, host: _Host[Work], customer: Hashable, more: int) -> None:
+        if host.is_ready:
+            count = self.ready.pop(customer, 0) + more
+            if count:
+                self.ready[customer] = count
+
+    def _recount(self, host: _Host[Work]) -> None:
+        """After what a server did: it may have become known, or a stranger."""
+        if host.is_ready is host.pace.is_stranger:
+            more = 1 if host.pace.is_stranger is False else -1
+            host.is_ready = True
+            for customer, count in host.by_customer():
+                self._count(host, customer, count * more)
+            host.is_ready = more > 0
 
     def _host(self, server: str) -> _Host[Work]:
         host = self._hosts.get(server)
         if host is None:
             if len(self._hosts) >= MAX_IDLE_HOSTS:
                 self._forget_some()
-            host = self._hosts[server] = _Host(HostPace(self._policy, self.throttling))
+            per_second = self._rates.get(server)
+            host = self._hosts[server] = _Host(
+                HostPace(self._policy, self.throttling), Rate(per_second) if per_second else None
+            )
         return host
 
     def _forget_some(self) -> None:
@@ -166,46 +227,71 @@ class HostSchedule(Generic[Work]):
     def _enrol(self, server: str, host: _Host[Work], now: float) -> None:
         """Gives the server a turn if it may start something, an alarm if it only has to wait."""
         pace = host.pace
-        if host.in_turn or not host.has_work or pace.in_flight >= pace.limit:
+        if host.ticket != NO_TURN or not host.has_work or pace.in_flight >= pace.limit:
             return
-        if now >= pace.resumes_at:
-            host.in_turn = True
-            (self._strangers if pace.is_stranger else self._known).append((server, host))
-        elif host.wakes_at != pace.resumes_at:
-            host.wakes_at = pace.resumes_at
-            self._alarm(pace.resumes_at, server, host, [])
+        resumes_at = host.resumes_at
+        if now >= resumes_at:
+            host.ticket = next(self._numbers)
+            turns = self._strangers if pace.is_stranger else self._known
+            put = turns.put_first if host.is_promising else turns.put
+            put(host.customer, (server, host, host.ticket))
+        elif host.wakes_at != resumes_at:
+            host.wakes_at = resumes_at
+            self._alarm(resumes_at, server, host, None)
 
-    def _alarm(self, due: float, server: str, host: _Host[Work], work: list[Work]) -> None:
+    def _alarm(
+        self, due: float, server: str, host: _Host[Work], work: tuple[Hashable, Work] | None
+    ) -> None:
         heapq.heappush(self._alarms, (due, next(self._numbers), server, host, work))
 
     def _ring_alarms(self, now: float) -> None:
         while self._alarms and self._alarms[0][0] <= now:
             _, _, server, host, work = heapq.heappop(self._alarms)
-            host.delayed -= len(work)
-            host.again.extend(work)
+            if work is not None:
+                host.delayed -= 1
+                host.again = host.again or deque()
+                host.again.append(work)
+                self._count(host, work[0], 1)
             self._enrol(server, host, now)
 
-    def _next_of(self, turns: deque[tuple[str, _Host[Work]]], now: float) -> Start[Work] | None:
-        if turns is self._strangers and self._strangers_in_flight >= self._stranger_slots:
+    def _next_of(
+        self, turns: FairQueue[tuple[str, _Host[Work], int]], now: float
+    ) -> Start[Work] | None:
+        is_full = (
+            self._strangers_in_flight >= self._stranger_slots
+            if turns is self._strangers
+            else not self.has_free_slot
+        )
+        if is_full:
             return None
-        while turns:
-            server, host = turns.popleft()
-            host.in_turn = False
-            as_stranger = host.pace.is_stranger
-            if (
-                as_stranger is (turns is self._strangers)
-                and host.has_work
-                and host.pace.may_start(now)
-            ):
-                return self._start(server, host, now)
-            self._enrol(server, host, now)  # it has changed since: elsewhere, later, or never
-        return None
+        crowding: tuple[str, _Host[Work]] | None = None
+        found: tuple[str, _Host[Work]] | None = None
+        while turns and found is None:
+            server, host, ticket = turns.take()
+            if ticket != host.ticket:
+                continue  # it has got another turn since
+            host.ticket = NO_TURN
+            belongs_here = host.pace.is_stranger is (turns is self._strangers)
+            if not belongs_here or not host.may_start(now):
+                self._enrol(server, host, now)  # it has changed since: elsewhere, later, or never
+            elif turns and crowding is None and host.pace.in_flight * 2 >= self._slots:
+                crowding = (server, host)
+            else:
+                found = (server, host)
+        if found is None:
+            found, crowding = crowding, None
+        if crowding is not None:
+            self._enrol(*crowding, now)
+        return None if found is None else self._start(*found, now)
 
     def _start(self, server: str, host: _Host[Work], now: float) -> Start[Work]:
+        self._count(host, host.customer, -1)
         start = Start(host.take(), server, now, host, host.pace.is_stranger)
         self.waiting -= 1
         self.in_flight += 1
         self._strangers_in_flight += start.as_stranger
         host.pace.in_flight += 1
+        if host.rate is not None:
+            host.rate.started(now)
         self._enrol(server, host, now)
         return start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from imagelane.contracts.keys import KeyRecorded
 from imagelane.core.api_keys import KeyRing, sha256_of
+from imagelane.core.notifying import notify_secret
 from imagelane.ops import cli_keys, key_records
 from imagelane.ops.cli import app
 
@@ -107,3 +109,23 @@ def test_of_two_keys_made_at_the_same_moment_the_later_gives_way(
     monkeypatch.setattr(key_records, "put", put_with_another)
     assert keys("create", "--customer", "acme", "--name", "late").exit_code == 1
     assert [one.name for one in topic.live("acme", datetime.now(UTC))] == ["unnamed", "other"]
+
+
+def test_a_customers_notify_secrets_are_shown_without_a_broker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("new", "old"):
+        (tmp_path / name).write_text(name * 11)
+    files = json.dumps([str(tmp_path / "new"), str(tmp_path / "old")])
+    monkeypatch.setenv("IMAGELANE_NOTIFY_SIGNING__SECRET_FILES", files)
+    wanted = [notify_secret(name.encode() * 11, "acme") for name in ("new", "old")]
+    assert keys("notify-secret", "acme").stdout.split() == wanted
+    told = json.loads(keys("notify-secret", "acme", "--json").stdout)
+    assert told == {"customer_id": "acme", "secrets": wanted}
+
+
+@pytest.mark.parametrize(("customer", "named"), [("", "CUSTOMER"), ("acme", "SECRET_FILES")])
+def test_without_a_customer_or_a_master_secret_there_is_none(customer: str, named: str) -> None:
+    result = keys("notify-secret", customer)
+    assert result.exit_code == 2
+    assert named in result.stderr

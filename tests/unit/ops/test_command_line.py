@@ -52,8 +52,8 @@ def test_a_list_needs_a_file_or_an_address() -> None:
 def test_an_empty_customer_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("http://example.com/a.jpg\n")
     result = CliRunner().invoke(app, ["produce", str(tmp_path / "list.txt"), "--customer", ""])
-    assert result.exit_code == 1
-    assert "customer_id" in result.stderr
+    assert result.exit_code == 2
+    assert "--customer" in result.stderr
 
 
 def test_a_list_that_is_too_large_inline_is_told_the_way_out() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,9 +15,12 @@ from rich.console import Console
 from imagelane.contracts.commands import ReleaseLane
 from imagelane.contracts.events import CallCompleted, LaneRecorded
 from imagelane.contracts.parts import CallPlan, LaneDecision
+from imagelane.ops.client.gateway import PassingError
 from imagelane.ops.commanding import moment_to_release
-from imagelane.ops.lane_table import lane_table, spoken
-from imagelane.ops.lanes import effect_of, in_order, view_of
+from imagelane.ops.durations import spoken
+from imagelane.ops.lane_table import lane_table
+from imagelane.ops.lane_watching import watch
+from imagelane.ops.lanes import LaneView, effect_of, in_order, view_of
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 AGO = {minutes: NOW - timedelta(minutes=minutes) for minutes in (1, 5, 30)}
@@ -79,6 +83,8 @@ def test_a_view_has_every_field_whatever_the_record_has() -> None:
         "usual_seconds": None,
         "call_id": None,
         "reference": None,
+        "ready": None,
+        "open_jobs": None,
     }
     assert msgspec.to_builtins(view_of(HELD)).keys() == shown.keys()
 
@@ -170,3 +176,28 @@ def test_a_decision_is_never_older_than_the_hold_whatever_the_clocks_say() -> No
     assert moment_to_release(HELD, NOW) == NOW
     assert moment_to_release(HELD, AGO[30]) > AGO[5]
     assert moment_to_release(IDLE, NOW) == NOW
+
+
+def test_lanes_are_watched_change_by_change_and_over_a_gateway_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("imagelane.ops.lane_watching.EVERY_SECONDS", 0.0)
+    held, runs = view_of(HELD), view_of(changed(HELD, state="active", hold_reason=UNSET))
+    looks: Iterator[list[LaneView] | BaseException] = iter(
+        [[held], [held], PassingError("it is away"), [runs], KeyboardInterrupt()]
+    )
+
+    def look() -> list[LaneView]:
+        found = next(looks)
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    with pytest.raises(KeyboardInterrupt):
+        watch(look, as_json=False, with_idle=False)
+    told = capsys.readouterr()
+    assert told.out.splitlines() == [
+        "acme: held, call 7 with 120 images: no answer, and the API offers no way to ask",
+        "acme: active, call 7 with 120 images",
+    ]
+    assert "it is away; trying again" in told.err

@@ -2,157 +2,51 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import sys
-from collections.abc import Coroutine
-from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Final
 
-import msgspec
 import typer
 
-from imagelane.contracts.events import ListSubmitted
-from imagelane.ops import cli_cancelling, cli_keys, cli_lanes, cli_topics, cli_tracker, topics
-from imagelane.ops import demo as demo_run
-from imagelane.ops.broker import BrokerSetupError
-from imagelane.ops.command_line import CommandSettings, fail
-from imagelane.ops.local import LocalOptions, LocalStack, Standin, running
-from imagelane.ops.progress import Progress
-from imagelane.ops.submission import SubmissionError, submit
-from imagelane.ops.supervisor import ProgramError
-from imagelane.platform.settings import load_or_exit
+from imagelane.ops.on_demand import OnDemand
 
-CACHE: Final = Path.home() / ".cache" / "imagelane"
-EXPECTED: Final = (BrokerSetupError, topics.TopicsError, ProgramError, SubmissionError, OSError)
-
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-app.add_typer(cli_topics.app, name="topics")
-app.add_typer(cli_lanes.app, name="lanes")
-app.command()(cli_cancelling.cancel)
-app.command()(cli_cancelling.delete)
-app.add_typer(cli_keys.app, name="keys")
-app.add_typer(cli_tracker.app, name="tracker")
-
-DataFolder = Annotated[Path, typer.Option(help="Everything that lasts lies here.")]
-CacheFolder = Annotated[Path, typer.Option(help="The broker's jars.")]
+COMMANDS: Final = {
+    "submit": "imagelane.ops.cli_submit:submit",
+    "status": "imagelane.ops.cli_submit:status",
+    "explain": "imagelane.ops.cli_explain:explain",
+    "jobs": "imagelane.ops.cli_looking:jobs",
+    "images": "imagelane.ops.cli_looking:images",
+    "results": "imagelane.ops.cli_looking:results",
+    "trace": "imagelane.ops.cli_looking:trace",
+    "lanes": "imagelane.ops.cli_lanes:app",
+    "cancel": "imagelane.ops.cli_cancelling:cancel",
+    "delete": "imagelane.ops.cli_cancelling:delete",
+    "produce": "imagelane.ops.cli_produce:produce",
+    "dlq": "imagelane.ops.cli_dlq:app",
+    "keys": "imagelane.ops.cli_keys:app",
+    "topics": "imagelane.ops.cli_topics:app",
+    "tracker": "imagelane.ops.cli_tracker:app",
+    "local": "imagelane.ops.cli_local:local",
+    "demo": "imagelane.ops.cli_local:demo",
+}
+"""Where each command is, as a person would want to read them."""
 
 
-@app.command()
-def local(
-    data: DataFolder = Path("imagelane-data"),
-    cache: CacheFolder = CACHE,
-    kafka_port: Annotated[int, typer.Option(help="0 takes a free one, once.")] = 0,
-    batch_api: Annotated[
-        str | None, typer.Option(help="Base URL of a batch API; without it a stand-in is started.")
-    ] = None,
-    capabilities: Annotated[str, typer.Option(help="What that API offers: A, B, C or D.")] = "A",
-    allow_loopback: Annotated[
-        bool, typer.Option(help="Images and lists may lie on this machine.")
-    ] = False,
-) -> None:
-    """Runs a real Apache Kafka and every service on this machine, until Ctrl-C."""
-    options = LocalOptions(
-        data=data,
-        cache=cache,
-        kafka_port=kafka_port,
-        batch_api_url=batch_api,
-        standin=Standin(level=capabilities),
-        loopback_sources=allow_loopback,
-    )
-    _run(_local(options))
+class Commands(OnDemand):
+    """All of them."""
+
+    places = COMMANDS
 
 
-@app.command()
-def demo(
-    folder: Annotated[Path, typer.Option(help="Photos, data and results lie here.")] = Path(
-        "build/demo"
-    ),
-    cache: CacheFolder = CACHE,
-    own_list: Annotated[
-        Path | None,
-        typer.Option("--list", exists=True, dir_okay=False, help="Your own list, one URL a line."),
-    ] = None,
-    customer: Annotated[str, typer.Option(help="Who hands in your own list.")] = "acme",
-) -> None:
-    """Lists of three customers travel the whole road; a judge has the last word."""
-    _run(demo_run.run(folder.absolute(), cache, own_list=own_list, customer=customer))
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 
-@app.command()
-def produce(
-    customer: Annotated[str, typer.Option(help="The customer's id.")],
-    file: Annotated[
-        Path | None, typer.Argument(exists=True, dir_okay=False, help="One URL a line.")
-    ] = None,
-    list_url: Annotated[str | None, typer.Option(help="Where the list lies, instead.")] = None,
-    key: Annotated[str | None, typer.Option(help="The idempotency key.")] = None,
-    recipe: str = "default",
-    destination: str = "default",
-) -> None:
-    """Puts one list on the topic `urls`, as other systems do."""
-    if (file is None) == (list_url is None):
-        fail("either FILE or --list-url is needed, and not both", code=2)
-    event: dict[str, object] = {
-        "customer_id": customer,
-        "recipe": recipe,
-        "destination": destination,
-    }
-    if file is not None:
-        lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-        event["urls"] = [line for line in lines if line.strip()]
-    if list_url is not None:
-        event["list_url"] = list_url
-    if key is not None:
-        event["idempotency_key"] = key
-    settings = load_or_exit(CommandSettings)
-    try:
-        submit(settings.kafka, msgspec.convert(event, ListSubmitted))
-    except (SubmissionError, ValueError) as error:
-        fail(str(error))
-    typer.echo(f"handed in for {customer}; watch the topics jobs and finished")
-
-
-async def _local(options: LocalOptions) -> int:
-    show = Progress()
-    stop = asyncio.Event()
-    for one in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(one, stop.set)
-
-    def print_line(name: str, line: str) -> None:
-        sys.stdout.write(f"{name:10} | {line}\n")
-        sys.stdout.flush()
-
-    async with running(options, tell=show.say, output=print_line) as stack:
-        _print_hints(show, stack)
-        waited: set[asyncio.Future[Any]] = {
-            asyncio.ensure_future(stop.wait()),
-            stack.supervisor.refused,
-        }
-        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        if stack.supervisor.refused.done():
-            stack.supervisor.refused.result()
-        show.say("local", "stopping …")
-    return 0
-
-
-def _print_hints(show: Progress, stack: LocalStack) -> None:
-    servers = stack.kafka.bootstrap_servers
-    event = '{"customer_id": "acme", "urls": ["https://example.com/a.jpg"]}'
-    show.say("kafka", f"export IMAGELANE_KAFKA__BOOTSTRAP_SERVERS={servers}")
-    show.say("hand in", f"echo '{event}' | kcat -P -b {servers} -t urls")
-    show.say("look", f"kcat -C -b {servers} -t processed -f '%k %s\\n'")
-    show.say("results", str(stack.results))
-    for name, port in stack.health_ports.items():
-        show.say("health", f"{name:10} http://127.0.0.1:{port}/readyz, /livez, /startupz, /metrics")
-
-
-def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
-    try:
-        code = asyncio.run(work)
-    except EXPECTED as error:
-        fail(str(error))
-    raise typer.Exit(code)
+@app.callback()
+def _imagelane() -> None:
+    """Lists of image URLs in, processed images out: hand in, look, decide, run."""
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import msgspec
 import typer
 from confluent_kafka import KafkaException
 from msgspec import UNSET
+from pydantic import Field
 
 from imagelane.contracts.fields import CustomerId, Text255
 from imagelane.contracts.keys import KeyRecorded, Scope
@@ -19,12 +20,22 @@ from imagelane.ops.delivery import DeliveryError
 from imagelane.ops.key_records import ApiKeyError
 from imagelane.platform.key_log import read_keys
 from imagelane.platform.latest_records import ReadingTooLongError
-from imagelane.platform.settings import load_or_exit
+from imagelane.platform.notify_settings import NotifySigningSettings, secrets_of
+from imagelane.platform.settings import EnvironmentSettings, load_or_exit
 
 EXPECTED: Final = (ApiKeyError, DeliveryError, KafkaException, ReadingTooLongError)
 SCOPES: Final[tuple[Scope, ...]] = ("submit", "read")
 
 app = typer.Typer(no_args_is_help=True, help="API keys for the gateway.")
+
+
+class NotifyCommandSettings(EnvironmentSettings):
+    """What `notify-secret` reads from the environment: no broker is asked."""
+
+    notify_signing: NotifySigningSettings = Field(
+        default=NotifySigningSettings(), description="The same variables as for the services."
+    )
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON each.")]
 
@@ -103,6 +114,25 @@ def revoke(
     except EXPECTED as error:
         fail(str(error))
     typer.echo(f"{key_id} is revoked")
+
+
+@app.command("notify-secret")
+def notify_secret(
+    customer: Annotated[str, typer.Argument(help="Whose receiver verifies with it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Shows what notices to a customer's notify_url are signed with: the newest first, one a line."""
+    _check("CUSTOMER", customer, CustomerId)
+    masters = load_or_exit(NotifyCommandSettings).notify_signing.masters()
+    if not masters:
+        fail("IMAGELANE_NOTIFY_SIGNING__SECRET_FILES: there is no master secret", code=2)
+    shown = secrets_of(masters, customer)
+    if as_json:
+        told = {"customer_id": customer, "secrets": shown}
+        typer.echo(msgspec.json.encode(told).decode())
+        return
+    for secret in shown:
+        typer.echo(secret)
 
 
 def _told(key: KeyRecorded) -> dict[str, Any]:

@@ -5,24 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import typer
 from confluent_kafka import KafkaException
-from rich.console import Console
 from typer.core import TyperGroup
 
 from imagelane.contracts.commands import ReleaseLane
 from imagelane.contracts.events import LaneRecorded
 from imagelane.contracts.topics import COMMANDS
 from imagelane.ops import commanding, topics
-from imagelane.ops.command_line import By, CommandSettings, Yes, decider, fail, valid
+from imagelane.ops.client import releasing
+from imagelane.ops.client.asking import ask, run
+from imagelane.ops.client.connection import GatewayUrl, KeyFile, connection, is_named
+from imagelane.ops.client.gateway import GatewayError
+from imagelane.ops.client.lanes import lanes_of
+from imagelane.ops.client.lanes import view_of as view_of_answer
+from imagelane.ops.command_line import (
+    By,
+    CommandSettings,
+    OverKafka,
+    Yes,
+    broker_settings,
+    decider,
+    fail,
+    valid,
+)
 from imagelane.ops.delivery import DeliveryError
 from imagelane.ops.lane_table import lane_table
+from imagelane.ops.lane_watching import watch
 from imagelane.ops.lanes import LaneFollower, LaneView, effect_of, lane_of, lanes, view_of
+from imagelane.ops.wide import wide_console
 from imagelane.platform.latest_records import ReadingTooLongError
-from imagelane.platform.settings import load_or_exit
 
 SHOW: Final = "show"
 WAIT_SECONDS: Final = 30.0
@@ -54,53 +70,104 @@ app = typer.Typer(
 @app.command(SHOW)
 def show(
     customer: Annotated[str | None, typer.Argument(help="Only this customer's.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON list, of all lanes.")] = False,
+    *,
+    watching: Annotated[
+        bool, typer.Option("--watch", help="Again every two seconds, until Ctrl-C.")
+    ] = False,
     with_idle: Annotated[bool, typer.Option("--all", help="Idle ones, too.")] = False,
+    over_kafka: OverKafka = False,
+    gateway: GatewayUrl = None,
+    api_key_file: KeyFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list, of all lanes.")] = False,
 ) -> None:
-    """How the lanes stand, held ones first. What is shown by default."""
-    settings = load_or_exit(CommandSettings)
-    with _spoken_errors():
-        if not as_json:
-            _warn_of_topics(settings)
-        if customer is None:
-            found: Sequence[LaneView] = lanes(settings.kafka)
-        else:
-            found = [view_of(_existing(settings, customer))]
+    """How the lanes stand, held ones first. What is shown by default.
+
+    Asks the gateway where one is named; else, or with --kafka, it reads the dispatcher's log itself.
+    """
+    if over_kafka or not is_named(gateway):
+        settings = broker_settings()
+        look = partial(_from_log, settings, customer)
+        with _spoken_errors():
+            if not as_json:
+                _warn_of_topics(settings)
+            found = look()
+    else:
+        at = connection(gateway, api_key_file)
+        look = partial(run, at, lambda api: lanes_of(api, customer))
+        found = ask(at, lambda api: lanes_of(api, customer))
+    if watching:
+        with _spoken_errors():
+            watch(look, as_json=as_json, with_idle=with_idle or customer is not None)
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
-        return
-    busy = [one for one in found if with_idle or customer or one.state != "idle"]
+    else:
+        _print(found, with_idle=with_idle or customer is not None)
+
+
+def _print(found: Sequence[LaneView], *, with_idle: bool) -> None:
+    busy = [one for one in found if with_idle or one.state != "idle"]
     if busy:
-        Console(highlight=False).print(lane_table(busy, datetime.now(UTC)))
+        wide_console().print(lane_table(busy, datetime.now(UTC)))
     if len(busy) < len(found):
         typer.echo(f"{len(found) - len(busy)} lanes are idle; --all shows them")
     if not found:
         typer.echo("no customer has had a call yet")
 
 
+def _from_log(settings: CommandSettings, customer: str | None) -> Sequence[LaneView]:
+    return lanes(settings.kafka) if customer is None else [view_of(_existing(settings, customer))]
+
+
+Customer = Annotated[str, typer.Argument(help="Whose lane is held.")]
+Retry = Annotated[bool, typer.Option("--retry", help="Send the same call again.")]
+Done = Annotated[bool, typer.Option("--treat-as-done", help="Its images count as delivered.")]
+Failed = Annotated[bool, typer.Option("--treat-as-failed", help="Its images count as failed.")]
+Note = Annotated[str | None, typer.Option(help="Why; it is kept with the decision.")]
+
+
 @app.command()
 def release(
-    customer: Annotated[str, typer.Argument(help="Whose lane is held.")],
+    customer: Customer,
     *,
-    retry: Annotated[bool, typer.Option("--retry", help="Send the same call again.")] = False,
-    done: Annotated[
-        bool, typer.Option("--treat-as-done", help="Its images count as delivered.")
-    ] = False,
-    failed: Annotated[
-        bool, typer.Option("--treat-as-failed", help="Its images count as failed.")
-    ] = False,
-    note: Annotated[str | None, typer.Option(help="Why; it is kept with the decision.")] = None,
+    retry: Retry = False,
+    done: Done = False,
+    failed: Failed = False,
+    note: Note = None,
     by: By = None,
     yes: Yes = False,
+    over_kafka: OverKafka = False,
+    gateway: GatewayUrl = None,
+    api_key_file: KeyFile = None,
 ) -> None:
-    """Releases a held lane by a person's decision, and waits for what comes of it."""
+    """Releases a held lane by a person's decision, and waits for what comes of it.
+
+    Asks the gateway where one is named, with an operator's key; with --kafka or --by it goes over Kafka.
+    """
     decision = _the_one({"retry": retry, "treat_as_done": done, "treat_as_failed": failed})
-    settings = load_or_exit(CommandSettings)
+    if over_kafka or by is not None or not is_named(gateway):
+        effect = _release_over_kafka(customer, decision, note, by, yes=yes)
+    else:
+        at = connection(gateway, api_key_file)
+        lane = ask(at, lambda api: releasing.lane_of(api, customer))
+        _confirm(view_of_answer(lane), decision, yes=yes)
+        effect = ask(
+            at, lambda api: releasing.release(api, lane, decision, note, seconds=WAIT_SECONDS)
+        )
+    if effect is None:
+        fail(
+            f"the decision is on the topic {COMMANDS}, and within {WAIT_SECONDS:.0f} s"
+            " no dispatcher has carried it out: is one running? It will when one does"
+        )
+    typer.echo(effect)
+
+
+def _release_over_kafka(
+    customer: str, decision: Decision, note: str | None, by: str | None, *, yes: bool
+) -> str | None:
+    settings = broker_settings()
     with _spoken_errors():
         lane = _existing(settings, customer)
-        if lane.state != "held":
-            fail(f"the lane of {customer} is not held: it is {lane.state}, call {lane.last_seq}")
-        _confirm(lane, decision, yes=yes)
+        _confirm(view_of(lane), decision, yes=yes)
         fields = {
             "customer_id": customer,
             "seq": lane.last_seq,
@@ -111,13 +178,7 @@ def release(
         }
         event = valid(ReleaseLane, fields, {"note": "--note", "decided_by": "--by"})
         _warn_of_topics(settings)
-        effect = _effect(settings, event)
-    if effect is None:
-        fail(
-            f"the decision is on {settings.kafka.topic(COMMANDS)}, and within {WAIT_SECONDS:.0f} s"
-            " no dispatcher has carried it out: is one running? It will when one does"
-        )
-    typer.echo(effect)
+        return _effect(settings, event)
 
 
 def _effect(settings: CommandSettings, event: ReleaseLane) -> str | None:
@@ -148,10 +209,11 @@ def _existing(settings: CommandSettings, customer: str) -> LaneRecorded:
     return lane
 
 
-def _confirm(lane: LaneRecorded, decision: Decision, *, yes: bool) -> None:
-    view = view_of(lane)
+def _confirm(lane: LaneView, decision: Decision, *, yes: bool) -> None:
+    if lane.state != "held":
+        fail(f"the lane of {lane.customer_id} is not held: it is {lane.state}, call {lane.seq}")
     typer.echo(f"the lane of {lane.customer_id} is held: {lane.hold_reason}")
-    typer.echo(CONSEQUENCES[decision].format(seq=view.seq, images=view.images))
+    typer.echo(CONSEQUENCES[decision].format(seq=lane.seq, images=lane.images))
     if not yes:
         typer.confirm("is this your decision?", abort=True)
 
@@ -168,5 +230,7 @@ def _spoken_errors() -> Iterator[None]:
         yield
     except KafkaException as error:
         fail(error.args[0].str())
-    except (topics.TopicsError, DeliveryError, ReadingTooLongError) as error:
+    except (topics.TopicsError, DeliveryError, ReadingTooLongError, GatewayError) as error:
         fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit from None

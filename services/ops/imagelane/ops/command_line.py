@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Mapping
 from typing import Annotated, NoReturn, TypeVar
 
@@ -9,13 +10,21 @@ import msgspec
 import typer
 from pydantic import Field
 
-from imagelane.contracts.events import Event
-from imagelane.ops.commanding import person
-from imagelane.platform.settings import DEFAULT_DEPLOYMENT, EnvironmentSettings, KafkaSettings
+from imagelane.contracts.events import Event, ListSubmitted
+from imagelane.platform.settings import (
+    DEFAULT_DEPLOYMENT,
+    EnvironmentSettings,
+    KafkaSettings,
+    SettingsError,
+    load,
+)
 
 By = Annotated[str | None, typer.Option(help="Who decides; your login without it.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-E = TypeVar("E", bound=Event)
+OverKafka = Annotated[
+    bool, typer.Option("--kafka", help="Past the gateway: it needs the broker, and no API key.")
+]
+E = TypeVar("E", bound=Event | ListSubmitted)
 
 
 class CommandSettings(EnvironmentSettings):
@@ -27,6 +36,14 @@ class CommandSettings(EnvironmentSettings):
     )
 
 
+def broker_settings() -> CommandSettings:
+    """For a command that asks the broker where no gateway is named. Ends it where neither is."""
+    try:
+        return load(CommandSettings)
+    except SettingsError as error:
+        fail(f"{error}\nor name a gateway: --gateway or IMAGELANE_GATEWAY_URL", code=2)
+
+
 def fail(text: str, code: int = 1) -> NoReturn:
     """Says the text on standard error and ends the command."""
     typer.echo(text, err=True)
@@ -36,7 +53,8 @@ def fail(text: str, code: int = 1) -> NoReturn:
 def valid(kind: type[E], fields: Mapping[str, object], names: Mapping[str, str]) -> E:
     """The event of these fields; ends the command if one does not fit, by the parameter's name."""
     try:
-        return msgspec.convert({"type": kind.__struct_config__.tag, **fields}, kind)
+        tag = kind.__struct_config__.tag
+        return msgspec.convert(fields if tag is None else {"type": tag, **fields}, kind)
     except msgspec.ValidationError as error:
         text = str(error)
         for field, name in names.items():
@@ -46,7 +64,15 @@ def valid(kind: type[E], fields: Mapping[str, object], names: Mapping[str, str])
 
 def decider(by: str | None) -> str:
     """Who decides. Ends the command if nobody is named, and nobody has logged in."""
-    name = person() if by is None else by
+    name = _login() if by is None else by
     if not name:
         fail("--by is needed: who decides?", code=2)
     return name
+
+
+def _login() -> str:
+    """The name under which the person has logged in; empty where there is none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""

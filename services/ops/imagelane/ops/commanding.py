@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -49,11 +48,3 @@ def customer_of(settings: KafkaSettings, job_id: str) -> str | None:
 def moment_to_release(lane: LaneRecorded, now: datetime) -> datetime:
     """Now; but after the hold began, should this machine's clock be behind the dispatcher's."""
     return now if lane.held_since is UNSET else max(now, lane.held_since + A_MOMENT)
-
-
-def person() -> str:
-    """The name under which the person has logged in; empty where there is none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from msgspec import Struct
 
 from imagelane.contracts.codec import Headers
 from imagelane.platform.groups import client_properties
@@ -37,16 +38,27 @@ class Letter:
     timestamp_ms: int = 0
 
 
+class Place(Struct, frozen=True, kw_only=True):
+    """Where a record stands, by the topic's name on the broker."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
 Report = Callable[[KafkaError | None, Message], None]
 
 
-def deliver(settings: KafkaSettings, letters: Iterable[Letter]) -> None:
-    """Waits until Kafka has all of them. Raises `DeliveryError`."""
+def deliver(settings: KafkaSettings, letters: Iterable[Letter]) -> list[Place]:
+    """Waits until Kafka has all of them; where, in the order in which it took them. Raises `DeliveryError`."""
     problems: list[KafkaError] = []
+    places: list[Place] = []
 
-    def report(error: KafkaError | None, _message: Message) -> None:
+    def report(error: KafkaError | None, message: Message) -> None:
         if error is not None:
             problems.append(error)
+        else:
+            places.append(_place_of(message))
 
     producer = Producer(
         {
@@ -67,6 +79,14 @@ def deliver(settings: KafkaSettings, letters: Iterable[Letter]) -> None:
     if producer.flush(FLUSH_SECONDS + 1) or problems:
         reason = problems[0].str() if problems else "no answer"
         raise DeliveryError(f"no delivery to {settings.bootstrap_servers}: {reason}")
+    return places
+
+
+def _place_of(message: Message) -> Place:
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    if topic is None or partition is None or offset is None:
+        raise DeliveryError("Kafka took a record and did not say where")
+    return Place(topic=topic, partition=partition, offset=offset)
 
 
 def _produce(producer: Producer, settings: KafkaSettings, letter: Letter, report: Report) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from confluent_kafka import TopicPartition
 from msgspec import UNSET, Struct, UnsetType
@@ -26,15 +26,19 @@ ORDER: Final = ("held", "active", "submitting", "planned", "idle")
 
 
 class LaneView(Struct, frozen=True, kw_only=True):
-    """One lane. Every field is always there; times are RFC 3339 in UTC, null for what is not."""
+    """One lane. Every field is always there; times are RFC 3339 in UTC, null for what is not.
+
+    `ready` and `open_jobs` only the tracker counts: null where the dispatcher's log was read instead.
+    """
 
     customer_id: str
-    state: Literal["idle", "planned", "submitting", "active", "held"]
+    state: str
+    """idle, planned, submitting, active or held."""
     seq: int
     """The number of the customer's newest call; 0 before the first."""
     images: int
     """In the call that is under way; 0 where none is."""
-    since: datetime
+    since: datetime | None
     """When the lane came into its state."""
     attempts: int
     hold_reason: str | None
@@ -42,6 +46,9 @@ class LaneView(Struct, frozen=True, kw_only=True):
     usual_seconds: float | None
     call_id: str | None
     reference: str | None
+    ready: int | None = None
+    """Images that wait for the next call."""
+    open_jobs: int | None = None
 
 
 def view_of(lane: LaneRecorded) -> LaneView:
@@ -79,7 +86,7 @@ def in_order(views: Iterable[LaneView]) -> list[LaneView]:
         key=lambda one: (
             one.state != "held",
             one.overdue_since is None,
-            ORDER.index(one.state),
+            ORDER.index(one.state) if one.state in ORDER else len(ORDER),
             one.customer_id,
         ),
     )

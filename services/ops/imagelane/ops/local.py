@@ -20,7 +20,10 @@ from imagelane.ops.ports import remembered_ports, some_ports
 from imagelane.ops.supervisor import Program, Say, Supervisor
 from imagelane.platform.settings import DEFAULT_DEPLOYMENT, KafkaSettings
 
-SERVICES: Final = ("intake", "downloader", "processor", "batcher", "dispatcher", "tracker")
+SERVICES: Final = (
+    *("intake", "downloader", "processor", "batcher"),
+    *("dispatcher", "tracker", "notifier"),
+)
 PORTS_WANTED: Final = ("gateway", "standin")
 READY_SECONDS: Final = 60.0
 
@@ -133,10 +136,12 @@ def programs(stack: LocalStack, ports: dict[str, int], keys: dict[str, Path]) ->
     made = []
     if stack.options.batch_api_url is None:
         made.append(_standin(stack, ports, keys))
-    made.append(_service("gateway", "gateway", environment | _health(stack, "gateway")))
+    signing = {"IMAGELANE_NOTIFY_SIGNING__SECRET_FILES": json.dumps([str(keys["notify"])])}
+    made.append(_service("gateway", "gateway", environment | _health(stack, "gateway") | signing))
     for service in SERVICES:
         for name in stack.names_of(service):
             own = {"IMAGELANE_DISPATCHER__WORKER_NAME": name} if service == "dispatcher" else {}
+            own |= signing if service == "notifier" else {}
             for whose in dict.fromkeys((service, name)):
                 own |= stack.options.environment_of.get(whose, {})
             made.append(_service(service, name, environment | _health(stack, name) | own))
@@ -183,6 +188,7 @@ def _environment(stack: LocalStack, ports: dict[str, int], keys: dict[str, Path]
         "GATEWAY__PORT": str(ports["gateway"]),
         "GATEWAY__DEPLOYMENT_SECRET_FILE": str(keys["deployment"]),
         "GATEWAY__WEBHOOK_SECRET_FILES": json.dumps([str(keys["webhook"])]),
+        "NOTIFY__ALLOW_HTTP": "true",
         "DISPATCHER__CAPABILITIES": stack.options.standin.level,
         "BATCH_API__BASE_URL": stack.batch_api_url,
         "BATCH_API__TOKEN_FILE": str(keys["token"]),
@@ -237,6 +243,7 @@ def _secrets(folder: Path) -> dict[str, Path]:
     made = {
         "deployment": secrets.token_urlsafe(32),
         "token": secrets.token_urlsafe(32),
+        "notify": secrets.token_urlsafe(32),
         "webhook": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
     }
     for name, secret in made.items():

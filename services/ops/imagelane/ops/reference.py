@@ -7,7 +7,13 @@ import sys
 from pathlib import Path
 
 from imagelane.contracts.topic_files import schemas_folder
-from imagelane.ops import event_catalogue, lane_page, metrics_reference, settings_reference
+from imagelane.ops import (
+    event_catalogue,
+    failure_page,
+    lane_page,
+    metrics_reference,
+    settings_reference,
+)
 
 
 def pages(schemas: Path) -> dict[Path, str]:
@@ -16,6 +22,7 @@ def pages(schemas: Path) -> dict[Path, str]:
     return {
         docs / "events.md": event_catalogue.page(schemas),
         docs / "configuration.md": settings_reference.page(settings_reference.settings_classes()),
+        docs / "failures.md": failure_page.page(),
         docs / "lanes.md": lane_page.page(),
         docs / "metrics.md": metrics_reference.page(metrics_reference.declared()),
     }

@@ -22,7 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
 from imagelane.batcher.core.records import partition_of_key
 from imagelane.contracts.codec import Headers, decode
 from imagelane.contracts.topic_files import TopicFile
-from imagelane.contracts.topics import CALLS
+from imagelane.contracts.topics import CALLS, NOTICES
 from imagelane.core.partitioning import partition_of
 from imagelane.ops.consumer_groups import ConsumerGroups
 from imagelane.ops.delivery import Letter, deliver
@@ -51,12 +51,17 @@ def _home_in_calls(_key: bytes, value: bytes, partitions: int) -> int:
     return partition_of(decode(CALLS, value).customer_id.encode(), partitions)
 
 
+def _home_in_notices(_key: bytes, value: bytes, partitions: int) -> int:
+    return partition_of(decode(NOTICES, value).customer_id.encode(), partitions)
+
+
 def _home_in_changelog(key: bytes, _value: bytes, partitions: int) -> int:
     return partition_of_key(key, partitions)
 
 
 HOMES: Final[Mapping[str, Home]] = {
     CALLS: _home_in_calls,
+    NOTICES: _home_in_notices,
     BATCHER_CHANGELOG: _home_in_changelog,
 }
 

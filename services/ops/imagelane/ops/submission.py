@@ -5,7 +5,7 @@ from __future__ import annotations
 from imagelane.contracts.codec import encode
 from imagelane.contracts.events import MAX_INLINE_BYTES, ListSubmitted
 from imagelane.contracts.topics import URLS
-from imagelane.ops.delivery import DeliveryError, Letter, deliver
+from imagelane.ops.delivery import DeliveryError, Letter, Place, deliver
 from imagelane.platform.settings import KafkaSettings
 
 
@@ -13,8 +13,8 @@ class SubmissionError(Exception):
     """The event was not handed in; the message says why and what to do."""
 
 
-def submit(settings: KafkaSettings, event: ListSubmitted) -> None:
-    """Produces the event and waits until Kafka has it. Raises `SubmissionError`."""
+def submit(settings: KafkaSettings, event: ListSubmitted) -> Place:
+    """Produces the event and waits until Kafka has it; where it stands. Raises `SubmissionError`."""
     value = encode(event)
     if len(value) > MAX_INLINE_BYTES:
         raise SubmissionError(
@@ -25,6 +25,7 @@ def submit(settings: KafkaSettings, event: ListSubmitted) -> None:
         URLS, event.customer_id.encode(), value, [("content-type", b"application/json")]
     )
     try:
-        deliver(settings, [letter])
+        (place,) = deliver(settings, [letter])
     except DeliveryError as error:
         raise SubmissionError(str(error)) from error
+    return place

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The Dockerfiles and docker-compose.yml, by hadolint, the specification's schema, Compose's own library and our tests.
+# Usage: check_compose.sh [folder to keep the tools in; build/tools by default]. What is missing is named: exit code 2.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cache=${1:-$root/build/tools}
+# shellcheck source=tests/deployment/tools.sh
+source "$root/tests/deployment/tools.sh"
+cd "$root"
+
+need_go "a reader of Compose files"
+python_tools linters
+"$cache/linters/bin/hadolint" services/*/Dockerfile
+"$cache/linters/bin/check-jsonschema" --builtin-schema vendor.compose-spec docker-compose.yml
+
+reader="$cache/go/composefile-$(cat tests/deployment/composefile/* | sha256sum | cut -c1-12)"
+[ -x "$reader" ] || go build -C tests/deployment/composefile -o "$reader" .
+secrets=$(mktemp -d)
+trap 'rm -rf "$secrets"' EXIT
+"$reader" docker-compose.yml
+for seeded in 's/^    mem_limit:/    mem_limits:/' 's/^      kafka: {condition/      kafkaa: {condition/' 's/127.0.0.1:7070:7070/127.0.0.1:7070:x/'; do
+  sed "$seeded" docker-compose.yml > "$secrets/docker-compose.yml"
+  if "$reader" "$secrets/docker-compose.yml" 2>/dev/null; then
+    echo "check_compose.sh: the reader did not see a mistake that was made on purpose: $seeded" >&2
+    exit 1
+  fi
+done
+.venv/bin/pytest -q tests/deployment/test_images.py tests/deployment/test_compose.py

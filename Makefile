@@ -5,10 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CACHE ?= $(HOME)/.cache/imagelane
-SERVICES := intake downloader processor batcher dispatcher tracker gateway standin ops
+SERVICES := intake downloader processor batcher dispatcher tracker gateway notifier standin ops
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
-.PHONY: help demo local test unit coverage model mutants mutants-table contract integration e2e migration chaos-quick chaos chaos-throughput lint format bench schemas docs test-asyncapi locks clean
+.PHONY: help demo local test unit coverage model mutants mutants-table contract integration e2e migration hostile fuzz broken-images chaos-quick chaos chaos-throughput lint format bench schemas docs test-asyncapi test-compose test-k8s test-containers locks clean
 
 help:  ## says what each target does
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -19,7 +19,7 @@ demo: $(VENV)/installed  ## three customers' lists on real parts (LIST=urls.txt 
 local: $(VENV)/installed  ## a real Kafka and every service on this machine, until Ctrl-C
 	$(BIN)/imagelane local --cache "$(CACHE)"
 
-test: lint unit coverage model contract mutants integration e2e  ## everything that must pass: lint, unit, coverage, model, contract, mutants, integration, end to end
+test: lint unit coverage model contract hostile mutants integration e2e  ## everything that must pass: lint, unit, coverage, model, contract, hostile input, mutants, integration, end to end
 
 unit: $(VENV)/installed-dev  ## the quick tests: decisions, no broker
 	$(BIN)/pytest tests/unit --numprocesses 2
@@ -38,7 +38,13 @@ mutants-table: $(VENV)/installed-dev  ## writes docs/mutants.md from the patches
 	$(BIN)/python -m tests.mutants.table --write
 
 contract: $(VENV)/installed-dev  ## schemas, topic files, object stores, reference pages
-	$(BIN)/pytest tests/contract
+	$(BIN)/pytest tests/contract tests/deployment --ignore tests/deployment/kubernetes
+
+hostile: $(VENV)/installed-dev  ## hostile URLs, servers and files, and a table of what became of each (HOSTS=10000 stalling ones)
+	$(BIN)/pytest tests/hostile --numprocesses 2 --rows $(if $(HOSTS),--stalling-hosts $(HOSTS))
+
+fuzz: $(VENV)/installed-dev  ## looks for what admission, lists and headers cannot bear, ten minutes each (needs atheris)
+	for target in admission lists unpacking headers answers; do $(BIN)/python -m tests.hostile.fuzz $$target --seconds $(or $(SECONDS),600) || exit 1; done
 
 integration: $(VENV)/installed-dev  ## each service on a real Apache Kafka
 	$(BIN)/pytest tests/integration --numprocesses 3 --timeout 300  # they mostly wait
@@ -49,25 +55,29 @@ e2e: $(VENV)/installed-dev  ## the whole road in real processes, with kills
 migration: $(VENV)/installed-dev  ## topics that grow under a live system, end to end (not in "test" yet)
 	$(BIN)/pytest tests/e2e/test_topics_grow.py --timeout 400
 
+broken-images: $(VENV)/installed-dev  ## 10,000 broken files through real decode children (FILES=2000 SEED=6)
+	$(BIN)/python -m tests.hostile.broken_images --files $(or $(FILES),10000) --seed $(or $(SEED),6)
+
 chaos-quick: $(VENV)/installed-dev  ## the faults that matter most, in real processes: a few minutes
 	$(BIN)/pytest tests/chaos --timeout 400
 
-chaos: $(VENV)/installed-dev  ## every fault, and a table (FAULTS=F02,F03 SEEDS=3 SECONDS=60)
-	$(BIN)/python -m tests.chaos --faults "$(FAULTS)" --seeds $(or $(SEEDS),3) --seconds $(or $(SECONDS),60)
+chaos: $(VENV)/installed-dev  ## every fault, and a table; goes on where it was interrupted (FAULTS=F02,F03 SEEDS=3 SECONDS=60)
+	$(BIN)/python -m tests.chaos --faults "$(FAULTS)" $(if $(SEEDS),--seeds $(SEEDS)) --seconds $(or $(SECONDS),60)
+	$(if $(FAULTS),,$(BIN)/python -m tests.chaos.sabotage)
 
 chaos-throughput: $(VENV)/installed-dev  ## 20,000 images while services are killed, against the same without
 	$(BIN)/python -m tests.chaos.throughput
 
 lint: $(VENV)/installed-dev  ## ruff, mypy --strict, import-linter, codespell
-	$(BIN)/ruff format --check services tests
-	$(BIN)/ruff check services tests
+	$(BIN)/ruff format --check services tests compose
+	$(BIN)/ruff check services tests compose
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell services schemas tests docs README.md CHANGELOG.md Makefile
+	$(BIN)/codespell services schemas tests docs compose k8s docker-compose.yml README.md CHANGELOG.md Makefile
 
 format: $(VENV)/installed-dev  ## formats the code
-	$(BIN)/ruff format services tests
-	$(BIN)/ruff check --fix services tests
+	$(BIN)/ruff format services tests compose
+	$(BIN)/ruff check --fix services tests compose
 
 bench: $(VENV)/installed-dev  ## the pipeline against a bare loop; figures go to build/bench
 	$(BIN)/python -m tests.bench
@@ -81,10 +91,20 @@ docs: $(VENV)/installed-dev  ## writes docs/events.md and docs/configuration.md 
 test-asyncapi:  ## AsyncAPI's own parser reads schemas/asyncapi.yaml (needs node and npm)
 	tests/contract/asyncapi/check.sh
 
+test-compose: $(VENV)/installed-dev  ## docker-compose.yml and the Dockerfiles, by Compose's own library, its schema and hadolint (needs Go)
+	tests/deployment/check_compose.sh "$(CACHE)"
+
+test-k8s: $(VENV)/installed-dev  ## the manifests, rendered: strict schemas, network policies, settings, access lists (needs Go)
+	tests/deployment/check_kubernetes.sh "$(CACHE)"
+
+test-containers: $(VENV)/installed-dev  ## builds every image with podman and starts it (needs root and Debian's packages)
+	tests/deployment/check_containers.sh "$(CACHE)"
+
 locks: $(VENV)/uv  ## pins everything anew, with hashes and without addresses
 	for service in $(SERVICES); do $(LOCK) --extra $$service -o requirements-$$service.lock || exit 1; done
 	$(LOCK) --extra all -o requirements.lock
 	$(LOCK) --extra dev -o requirements-dev.lock
+	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(LOCK:pyproject.toml=-) -o requirements-build.lock
 
 clean:  ## removes the virtual environment, builds and the demo's data
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -16,7 +16,9 @@ from imagelane.platform.settings import ENV_NESTED, ENV_PREFIX, SettingsGroup
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["events.md", "configuration.md", "lanes.md", "metrics.md"])
+@pytest.mark.parametrize(
+    "name", ["events.md", "configuration.md", "failures.md", "lanes.md", "metrics.md"]
+)
 def test_a_page_is_current(name: str) -> None:
     made = reference.pages(schemas_folder())[ROOT / "docs" / name]
     assert (ROOT / "docs" / name).read_text() == made, "python -m imagelane.ops.reference --write"

@@ -14,7 +14,9 @@ from imagelane.contracts.topic_files import (
     schemas_folder,
 )
 from imagelane.contracts.topics import EVENTS_OF, SPREAD, URLS, dead_letter_topic
+from imagelane.core.partitioning import partition_of
 from imagelane.dispatcher.membership import INPUTS as DISPATCHER_INPUTS
+from imagelane.ops.rehousing import HOMES
 from imagelane.tracker.inputs import INPUTS as TRACKER_INPUTS
 
 SERVICES = Path(__file__).parents[2] / "services"
@@ -57,7 +59,7 @@ def test_producers_and_consumers_are_services_of_ours(topic: TopicFile) -> None:
 
 @each_topic
 def test_a_topic_is_partitioned_as_the_code_says(topic: TopicFile) -> None:
-    if topic.name in DEAD_LETTERS | {topics.TOPOLOGY, topics.KEYS}:
+    if topic.name in DEAD_LETTERS | {topics.TOPOLOGY, topics.KEYS, topics.DLQ_DECISIONS}:
         assert topic.partitioning == "single"
     else:
         assert topic.partitioning == ("spread" if topic.name in SPREAD else "strict")
@@ -86,9 +88,10 @@ def test_the_tracker_reads_what_the_files_say() -> None:
 
 
 @each_topic
-def test_a_topic_keeps_its_records_for_a_time_or_by_their_key(topic: TopicFile) -> None:
-    assert topic.config["cleanup.policy"] in {"delete", "compact"}
-    assert topic.compacted != ("retention.ms" in topic.config)
+def test_a_topic_keeps_its_records_for_a_time_or_by_their_key_or_both(topic: TopicFile) -> None:
+    policy = topic.config["cleanup.policy"]
+    assert policy in {"delete", "compact", "compact,delete"}
+    assert ("delete" in policy) == ("retention.ms" in topic.config)
     assert topic.compacted == topic.key.startswith("log key")
 
 
@@ -104,6 +107,14 @@ def test_the_batcher_takes_in_nothing_compacted_but_its_own_log_and_the_topology
     """Neither of the two is an input of Faust's: compaction breaks its counting of offsets."""
     taken = {name for name, topic in FILES.items() if "batcher" in topic.consumers}
     assert {name for name in taken if FILES[name].compacted} == {CHANGELOG, topics.TOPOLOGY}
+
+
+def test_a_migration_knows_where_the_records_of_every_log_belong() -> None:
+    logs = {name for name, one in FILES.items() if one.compacted and one.partitioning == "strict"}
+    assert set(HOMES) == logs
+    example = schemas_folder() / "examples" / "notice.recorded.v1" / "delivered.json"
+    home = HOMES[topics.NOTICES](b"whatever", example.read_bytes(), 12)
+    assert home == partition_of(b"acme", 12)
 
 
 def test_what_may_be_asked_for_again_is_kept_longer_than_what_asks() -> None:

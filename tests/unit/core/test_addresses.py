@@ -79,7 +79,7 @@ def test_an_allowed_network_does_not_open_what_is_embedded_in_its_addresses() ->
     nat64 = [ip_network("64:ff9b::/96")]
     assert is_allowed("64:ff9b::808:808", nat64)
     assert not is_allowed("64:ff9b::a9fe:a9fe", nat64)
-    assert is_allowed("64:ff9b::a9fe:a9fe", [*nat64, ip_network("169.254.0.0/16")])
+    assert is_allowed("64:ff9b::a9fe:a9fe", [*nat64, ip_network("169.254.169.254/32")])
 
 
 def test_allowed_ipv4_loopback_does_not_open_its_transition_forms() -> None:

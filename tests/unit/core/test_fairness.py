@@ -32,6 +32,13 @@ def test_a_small_customer_behind_a_big_one_has_every_other_turn() -> None:
     assert max(place for place, (who, _) in enumerate(taken) if who == "small") == 39
 
 
+def test_an_item_may_go_to_the_beginning_of_its_customer_s_line_and_no_further() -> None:
+    queue = filled(["a", "a", "b"])
+    queue.put_first("a", ("a", 9))
+    queue.put_first("c", ("c", 8))
+    assert drained(queue) == [("a", 9), ("b", 2), ("c", 8), ("a", 0), ("a", 1)]
+
+
 def test_an_emptied_line_leaves_nothing_behind() -> None:
     queue = filled([f"customer-{number}" for number in range(100)])
     drained(queue)

@@ -338,12 +338,12 @@ async def test_a_kept_connection_is_used_and_a_new_one_is_checked_again(
     assert (await failure(other, url)).code is Code.UNREACHABLE
 
 
-async def test_only_the_first_eight_addresses_of_a_name_are_used() -> None:
+async def test_only_a_few_addresses_of_a_name_are_used_and_both_families_are_among_them() -> None:
     policy = HttpGuardSettings(allowed_networks=(ip_network("127.0.0.0/8"),)).policy()
-    many = [f"127.0.0.{number}" for number in range(1, 200)]
+    many = [f"2606:4700::{number}" for number in range(1, 200)] + ["127.0.0.1"] * 2 + ["127.0.0.2"]
     resolver = GuardResolver(policy, lambda _: many, 1.0)
     found = await resolver.resolve("example.com", 80)
-    assert [one["host"] for one in found] == many[:8]
+    assert [one["host"] for one in found] == [many[0], "127.0.0.1", many[1], "127.0.0.2"]
     await resolver.close()
 
 

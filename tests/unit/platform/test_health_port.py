@@ -15,7 +15,7 @@ from imagelane.core import health
 from imagelane.core.health import MemberState, Place
 from imagelane.platform import health_groups
 from imagelane.platform.health import serving
-from imagelane.platform.health_groups import GroupPart
+from imagelane.platform.health_groups import GroupPart, MemberStuckError
 from imagelane.platform.health_parts import StartPart, StorePart
 from imagelane.platform.lag import LagUnknownError
 from imagelane.platform.metrics_group import IDLE, LAG, PARTITIONS
@@ -196,6 +196,18 @@ async def test_a_broker_that_is_away_is_held_against_nobody() -> None:
     broker.answers = False
     await looked(part, broker)
     assert part.is_ready() == part.lives() == ""
+
+
+async def test_a_member_that_takes_nothing_for_too_long_ends_its_process() -> None:
+    broker, member = Broker(), Member({("requested", 1): 7})
+    idle = MemberState(asyncio.get_running_loop().time(), member.positions)
+    part = GroupPart(
+        "downloader", ["requested"], broker, lambda: idle, idle_seconds=0.05, look_seconds=0.01
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        with pytest.raises(MemberStuckError, match="group downloader: records wait"):
+            await part.run()
+    assert part.lives().startswith("records wait")
 
 
 class Store:

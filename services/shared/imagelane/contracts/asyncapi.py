@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import yaml
 
+from imagelane.contracts.dead_letters import ERRORS
 from imagelane.contracts.topic_files import TopicFile
 
 BINDING: Final = "0.5.0"
@@ -40,13 +41,19 @@ _HEADERS: Final[dict[str, Any]] = {
     },
 }
 
+DEAD_LETTER_ERRORS: Final = (
+    "topic",
+    "partition",
+    "offset",
+    "timestamp",
+    "group",
+    "exception.class.name",
+    "message",
+)
 _DEAD_LETTER_HEADERS: Final[dict[str, Any]] = {
     "type": "object",
     "description": "The record's own headers, and on top:",
-    "properties": {
-        f"__dlq.errors.{name}": {"type": "string"}
-        for name in ("topic", "partition", "offset", "group", "exception.class.name", "message")
-    },
+    "properties": {f"{ERRORS}{name}": {"type": "string"} for name in DEAD_LETTER_ERRORS},
 }
 
 

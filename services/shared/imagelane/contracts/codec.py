@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from imagelane.contracts import events as e
-from imagelane.contracts.topics import COMMANDS, EVENTS_OF, KEYS
+from imagelane.contracts.topics import COMMANDS, DLQ_DECISIONS, EVENTS_OF, KEYS, NOTICES
 
 Headers = list[tuple[str, bytes]]
 
@@ -54,7 +54,7 @@ def decode(topic: str, value: bytes | None) -> Any:
 
 
 def key_of(event: e.Event) -> bytes:
-    """The customer ID in UTF-8: the key of every record but those of `calls` and `topology`."""
+    """The customer ID in UTF-8: the key of every record but those of logs and `topology`."""
     return str(event.customer_id).encode()  # type: ignore[attr-defined] # all keyed events have it
 
 
@@ -97,6 +97,8 @@ _KNOWN_BY_CONTENT: Final[tuple[type[e.Event], ...]] = (
     e.TopologyRecorded,
     *EVENTS_OF[COMMANDS],
     *EVENTS_OF[KEYS],
+    *EVENTS_OF[NOTICES],
+    *EVENTS_OF[DLQ_DECISIONS],
 )
 
 

@@ -130,6 +130,7 @@ class JobAccepted(Event, frozen=True, kw_only=True, tag="job.accepted.v1"):
     deadline: Deadline | UnsetType = UNSET
     notify_url: NotifyUrl | UnsetType = UNSET
     handed_in_at: HandedInAt | UnsetType = UNSET
+    images: ImageCount | UnsetType = UNSET
 
 
 class JobRefused(Event, frozen=True, kw_only=True, tag="job.refused.v1"):
@@ -169,6 +170,13 @@ class JobFinished(Event, frozen=True, kw_only=True, tag="job.finished.v1"):
         Annotated[
             Literal["cancel", "delete", "deadline"],
             Meta(description="Why images may be cancelled; absent where the job ran its course."),
+        ]
+        | UnsetType
+    ) = UNSET
+    idempotency_key: (
+        Annotated[
+            IdempotencyKey,
+            Meta(description="The submitter's own name of the job; told to its `notify_url` only."),
         ]
         | UnsetType
     ) = UNSET

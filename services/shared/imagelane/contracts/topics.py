@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from imagelane.contracts import commands as c
+from imagelane.contracts import dead_letters as d
 from imagelane.contracts import events as e
 from imagelane.contracts import keys as k
+from imagelane.contracts import notices as n
 
 URLS: Final = "urls"
 REQUESTED: Final = "requested"
@@ -23,6 +25,8 @@ TICKS: Final = "ticks"
 CALLS: Final = "calls"
 TOPOLOGY: Final = "topology"
 KEYS: Final = "keys"
+NOTICES: Final = "notices"
+DLQ_DECISIONS: Final = "dlq-decisions"
 
 EVENTS_OF: Final[dict[str, tuple[type[e.Event], ...]]] = {
     REQUESTED: (e.ImageRequested,),
@@ -39,6 +43,8 @@ EVENTS_OF: Final[dict[str, tuple[type[e.Event], ...]]] = {
     CALLS: (e.LaneRecorded, e.JobRecorded),
     TOPOLOGY: (e.TopologyRecorded,),
     KEYS: (k.KeyRecorded,),
+    NOTICES: (n.NoticeRecorded,),
+    DLQ_DECISIONS: (d.DeadLetterDecided,),
 }
 """The closed list for every topic but `urls`, which takes `ListSubmitted` in three shapes."""
 

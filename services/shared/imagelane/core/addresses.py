@@ -52,6 +52,27 @@ FORBIDDEN_V6: Final = {
     "3fff::/20": "documentation, RFC 9637",
 }
 
+METADATA: Final = {
+    "169.254.169.254": "AWS, Azure, Google, OpenStack, Oracle and others",
+    "169.254.170.2": "AWS ECS",
+    "169.254.170.23": "AWS EKS",
+    "169.254.42.42": "Scaleway",
+    "169.254.0.23": "Tencent",
+    "100.100.100.200": "Alibaba",
+    "168.63.129.16": "Azure's wire server",
+    "192.0.0.192": "Oracle, the older one",
+    "fd00:ec2::254": "AWS",
+    "fd00:ec2::23": "AWS EKS",
+    "fd20:ce::254": "Google",
+    "fd00:42::42": "Scaleway",
+    "fe80::a9fe:a9fe": "OpenStack",
+}
+"""They hand out credentials to whoever asks, so allowing a whole network around them does not open them."""
+
+WIDEST_V4: Final = 8
+WIDEST_V6: Final = 7
+
+_METADATA: Final = frozenset(map(ip_address, METADATA))
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 _FORBIDDEN_V4: Final = tuple(map(IPv4Network, FORBIDDEN_V4))
 _FORBIDDEN_V6: Final = tuple(map(IPv6Network, FORBIDDEN_V6))
@@ -78,9 +99,24 @@ def parsed_address(text: str) -> IpAddress | None:
 
 
 def is_within(address: IpAddress, networks: Sequence[IpNetwork]) -> bool:
-    """Whether one of the networks holds the address; a mapped one (`::ffff:…`) counts as IPv4."""
+    """Whether one of the networks holds the address; a mapped one (`::ffff:…`) counts as IPv4.
+
+    A metadata service is held by no network but the one that is its very address.
+    """
     plain = _unmapped(address)
-    return any(plain in network for network in networks)
+    return any(
+        plain in network and (plain not in _METADATA or network.num_addresses == 1)
+        for network in networks
+    )
+
+
+def too_wide(network: IpNetwork) -> str:
+    """Why a network is not to be allowed as a whole; empty if it may be."""
+    if isinstance(network, IPv4Network):
+        return "" if network.prefixlen >= WIDEST_V4 else f"wider than /{WIDEST_V4}"
+    if network.network_address.ipv4_mapped is not None:
+        return "mapped addresses count as IPv4, so write the network as IPv4"
+    return "" if network.prefixlen >= WIDEST_V6 else f"wider than /{WIDEST_V6}"
 
 
 def is_allowed(address: IpAddress | str, allowed_networks: Sequence[IpNetwork] = ()) -> bool:

@@ -31,6 +31,8 @@ INTERNAL_SUFFIXES: Final = (
     ".home.arpa",
     ".cluster.local",
 )
+NO_URL: Final = (ValueError, LookupError)
+"""What yarl raises for text that it cannot read: an `IndexError`, too, for `//[]@`."""
 LOOPBACK: Final = (ip_address("127.0.0.1"), ip_address("::1"))
 
 # Controls, spaces and line separators, backslash, byte order mark, bidirectional controls, surrogates.
@@ -83,8 +85,18 @@ class AdmittedUrl:
 
     @property
     def server(self) -> str:
-        """`host`, or `host:port` for a port that is not the scheme's own."""
-        return self.url.raw_authority
+        """`host`, or `host:port` for a port that is not the scheme's own. A dot at the end is no other host."""
+        name = self.host.removesuffix(".")
+        return _authority(name, None if self.url.is_default_port() else self.port)
+
+
+def canonical_host(text: str) -> str:
+    """A host as admission knows it: ASCII, lower case, no dot at its end. Raises `ValueError` for anything else."""
+    name = URL.build(scheme="http", host=text.strip("[]")).raw_host or ""
+    name = name.removesuffix(".")
+    if _address(name) is None:
+        _check_name(name, internal_allowed=True)
+    return name
 
 
 def admit(url: str, policy: AdmissionPolicy, *, max_chars: int = MAX_URL_CHARS) -> AdmittedUrl:
@@ -101,7 +113,7 @@ def admit(url: str, policy: AdmissionPolicy, *, max_chars: int = MAX_URL_CHARS) 
         parsed = URL(url)
         host, port = parsed.raw_host, parsed.port
         target = URL(url, encoded=True) if _KEPT_EXACTLY.fullmatch(url) else parsed
-    except ValueError as error:
+    except NO_URL as error:
         raise UrlRefusedError("it cannot be read as a URL") from error
     if not host or port is None:
         raise UrlRefusedError("it has no host")
@@ -127,7 +139,7 @@ def admit_redirect(base: AdmittedUrl, location: str, policy: AdmissionPolicy) ->
             # Bytes that were not UTF-8, and spaces, which many servers forget to encode.
             text = quote(text.encode("utf-8", "surrogateescape"), safe=_VISIBLE_ASCII)
         joined = str(base.url.join(URL(text, encoded=True)))
-    except ValueError as error:
+    except NO_URL as error:
         raise UrlRefusedError("a redirect leads to what is no URL") from error
     admitted = admit(joined, policy, max_chars=MAX_REDIRECT_CHARS)
     if base.url.scheme == "https" and admitted.url.scheme != "https":

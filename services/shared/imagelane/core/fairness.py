@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -16,6 +16,8 @@ class FairQueue(Generic[T]):
     are. Putting and taking cost the same at any length, and an empty line leaves nothing behind.
     A customer on hold keeps its line, but has no turn.
     """
+
+    __slots__ = ("_held", "_length", "_lines", "_turns")
 
     def __init__(self) -> None:
         self._lines: dict[Hashable, deque[T]] = {}
@@ -31,6 +33,15 @@ class FairQueue(Generic[T]):
         """Whether `take` has something: items of customers on hold do not count."""
         return bool(self._turns)
 
+    @property
+    def turn(self) -> Hashable:
+        """Whose item `take` will give. Raises `IndexError` when nobody has a turn."""
+        return self._turns[0]
+
+    def lengths(self) -> Iterator[tuple[Hashable, int]]:
+        """Everybody whose items wait, on hold or not, and how many."""
+        return ((customer, len(line)) for customer, line in self._lines.items())
+
     def put(self, customer: Hashable, item: T) -> None:
         """Adds an item at the end of its customer's line."""
         line = self._lines.get(customer)
@@ -41,6 +52,11 @@ class FairQueue(Generic[T]):
         else:
             line.append(item)
         self._length += 1
+
+    def put_first(self, customer: Hashable, item: T) -> None:
+        """Adds an item at the beginning of its customer's line; the customers' turns stay as they are."""
+        self.put(customer, item)
+        self._lines[customer].rotate(1)
 
     def take(self) -> T:
         """The next item. Raises `IndexError` when nobody has a turn."""

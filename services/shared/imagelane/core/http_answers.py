@@ -45,8 +45,10 @@ def refusal_of(status: int, *, asks_to_wait: bool) -> Refusal:
     return Refusal(Code.BAD_RESPONSE, transient=False, detail=detail)
 
 
-def retry_after_seconds(header: str | None, now: datetime) -> float | None:
-    """What a `Retry-After` asks for, in seconds or as a date, at most ten minutes.
+def retry_after_seconds(
+    header: str | None, now: datetime, *, most_seconds: float = MAX_RETRY_AFTER_SECONDS
+) -> float | None:
+    """What a `Retry-After` asks for, in seconds or as a date, at most so long (ten minutes).
 
     None where there is no such header, or nothing to be understood in it.
     """
@@ -58,7 +60,7 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
     else:
         try:
             date = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):  # the second for a year of a hundred digits
             return None
         seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+    return min(max(seconds, 0.0), most_seconds)

@@ -13,6 +13,8 @@ import hmac
 from typing import Final
 
 ID_BYTES: Final = 20
+UPLOADS: Final = "uploads"
+"""The folder of the private store with lists that were uploaded."""
 
 
 def secret_id(secret: bytes, *identity: str) -> str:
@@ -34,4 +36,4 @@ def upload_key(secret: bytes, customer_id: str, idempotency_key: str, sha256: st
     The same submission has the same place, and no event can name another customer's: whoever writes
     to `urls` names content and key, and the place follows from them.
     """
-    return f"uploads/{secret_id(secret, 'upload', customer_id, idempotency_key, sha256)}"
+    return f"{UPLOADS}/{secret_id(secret, 'upload', customer_id, idempotency_key, sha256)}"

@@ -1,7 +1,4 @@
-"""Dead letters: records that cannot be read, kept whole with the reason and where they stood.
-
-The header names are those of KIP-1191 (`__dlq.errors.…`), which native viewers already read.
-"""
+"""Dead letters: records that cannot be read, kept whole with the reason and where they stood."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from imagelane.contracts.codec import Headers
+from imagelane.contracts.dead_letters import ERRORS
 from imagelane.contracts.topics import dead_letter_topic
 from imagelane.platform.metrics_dead_letters import DEAD_LETTERS
 from imagelane.platform.records import Record
@@ -23,11 +21,12 @@ def dead_letter_headers(record: Record, error: Exception, *, group: str) -> Head
         "topic": record.topic,
         "partition": str(record.partition),
         "offset": str(record.offset),
+        "timestamp": str(record.timestamp_ms),
         "group": group,
         "exception.class.name": type(error).__name__,
         "message": str(error),
     }
-    added = [(f"__dlq.errors.{name}", text.encode()) for name, text in why.items()]
+    added = [(f"{ERRORS}{name}", text.encode()) for name, text in why.items()]
     return [*record.headers, *added]
 
 

@@ -68,6 +68,8 @@ class GroupMember:
 
         As of a second ago, and replaced as a whole: for every thread.
         """
+        self.tenures: dict[Place, Tenure] = {}
+        """The same partitions, each with the tenure of its present assignment. Replaced as a whole, too."""
         self._counts = MemberCounts(service)
         self._consumer = Consumer(
             {
@@ -285,6 +287,7 @@ class GroupMember:
         self._tell_positions()
 
     def _tell_positions(self) -> None:
+        self.tenures = {(one.topic, one.partition): one for one in self._tenures.values()}
         self.positions = {
             (one.topic, one.partition): one.tracker.position for one in self._tenures.values()
         }

@@ -23,12 +23,14 @@ from imagelane.core.admission import (
 )
 from imagelane.core.failures import Code
 from imagelane.core.http_answers import OK, REDIRECTS, refusal_of, retry_after_seconds
+from imagelane.core.throughput import LeastPace
 from imagelane.platform.fetch_errors import (
     FETCH_PROBLEMS,
     FetchError,
     OutOfResourcesError,
     fetch_error,
 )
+from imagelane.platform.http_floods import FloodProofConnector
 from imagelane.platform.http_guards import (
     GuardResolver,
     GuardSocketFactory,
@@ -60,10 +62,8 @@ class GuardedBody:
     ) -> None:
         self._content = response.content
         self._max_bytes = max_bytes
-        self._settings = settings
         self._time = asyncio.get_running_loop().time
-        self._pace_checked_at = self._time()
-        self._pace_checked_bytes = 0
+        self._pace = LeastPace(settings.min_bytes_per_second, settings.pace_seconds, self._time())
         self.final_url = str(response.url)
         self.content_length = response.content_length
         self.content_type = _media_type(response.headers.get("Content-Type"))
@@ -90,20 +90,10 @@ class GuardedBody:
         self.received_bytes += len(chunk)
         if self.received_bytes > self._max_bytes:
             raise FetchError(Code.TOO_LARGE, detail=f"more than {self._max_bytes} bytes")
-        self._check_pace()
-        return chunk
-
-    def _check_pace(self) -> None:
-        """Silence has its own limit; this is for servers that drip."""
-        now = self._time()
-        seconds = now - self._pace_checked_at
-        if seconds < self._settings.pace_seconds:
-            return
-        if self.received_bytes - self._pace_checked_bytes < (
-            self._settings.min_bytes_per_second * seconds
-        ):
+        # Silence has its own limit; this is for servers that drip.
+        if not self._pace.is_kept(self.received_bytes, self._time()):
             raise FetchError(Code.TOO_SLOW, transient=True)
-        self._pace_checked_at, self._pace_checked_bytes = now, self.received_bytes
+        return chunk
 
 
 class GuardedClient:
@@ -130,7 +120,8 @@ class GuardedClient:
         self._time = asyncio.get_running_loop().time
         self._resolver = GuardResolver(self.policy, self._lookup, settings.lookup_seconds)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=FloodProofConnector(
+                ssl=settings.tls(),
                 resolver=self._resolver,
                 socket_factory=GuardSocketFactory(self.policy, self._open_socket),
                 limit=0,
@@ -207,10 +198,13 @@ class GuardedClient:
             sock_connect=settings.connect_seconds,
             sock_read=settings.read_seconds,
         )
+        # A head may drip or be announced for ever (103), which no limit of aiohttp's but `total` ends.
+        head_seconds = (timeout.connect or 0.0) + settings.read_seconds
         try:
-            return await self._session.get(
-                hop.url, allow_redirects=False, headers={"Accept": accept}, timeout=timeout
-            )
+            async with asyncio.timeout(min(left_seconds, head_seconds)):
+                return await self._session.get(
+                    hop.url, allow_redirects=False, headers={"Accept": accept}, timeout=timeout
+                )
         except FETCH_PROBLEMS as error:
             raise fetch_error(error) from error
 
@@ -220,6 +214,8 @@ def _check_answer(response: aiohttp.ClientResponse, max_bytes: int) -> None:
         raise _refusal(response)
     if response.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
         raise FetchError(Code.BAD_RESPONSE, detail="it came with a content encoding")
+    if response.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+        raise FetchError(Code.BAD_RESPONSE, detail="it came with a transfer encoding")
     if (response.content_length or 0) > max_bytes:
         raise FetchError(Code.TOO_LARGE, detail=f"more than {max_bytes} bytes")
 

@@ -26,6 +26,10 @@ JOIN_SECONDS: Final = 5.0
 """Before that, the broker is not asked about the group: most have joined by then."""
 
 
+class MemberStuckError(Exception):
+    """The member does nothing, though it should: the process has to be started anew."""
+
+
 class Broker(Protocol):
     """What is asked of the broker: a `LagReader`. Every question may raise `LagUnknownError`."""
 
@@ -71,11 +75,18 @@ class GroupPart:
         self._log = structlog.get_logger("imagelane.health")
 
     async def run(self) -> None:
-        """Looks until it is cancelled: often until the member has joined, then every ten seconds."""
+        """Looks until it is cancelled: often until the member has joined, then every ten seconds.
+
+        Raises `MemberStuckError` where the probe of life would fail: not everywhere is there somebody
+        who probes. A client of Kafka was seen that never found its group's coordinator again after
+        the broker had been away, and a fresh process does.
+        """
         while True:
             view = await self._asked(self._state())
             self._look(view)
             self._tell()
+            if reason := self._watch.lives(time.monotonic()):
+                raise MemberStuckError(f"{self.name}: {reason}")
             joining = not self._watch.has_joined
             await asyncio.sleep(JOINING_LOOK_SECONDS if joining else self._look_seconds)
 

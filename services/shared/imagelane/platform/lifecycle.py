@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import structlog
 import uvloop
 
+from imagelane.core.poison import PoisonFloodError
 from imagelane.platform import logs
 from imagelane.platform.settings import ServiceSettings, SettingsError, load_or_exit
 from imagelane.platform.topology import TopologyError
@@ -22,6 +23,8 @@ Run = Callable[[Settings, asyncio.Event], Awaitable[None]]
 GARBAGE_THRESHOLDS: Final = (20_000, 20, 20)
 """Looks for cyclic garbage less often than Python's 700: that took 5 % of the CPU time (measured)."""
 WRONG_TOPICS: Final = 76
+POISON: Final = 65
+"""`EX_DATAERR` of sysexits.h: the input was wrong, not the service."""
 
 
 def run_service(name: str, settings_class: type[Settings], run: Run[Settings]) -> None:
@@ -29,7 +32,7 @@ def run_service(name: str, settings_class: type[Settings], run: Run[Settings]) -
 
     Exits with 0 after a clean end, 1 after an unexpected error (logged once, here), 2 for wrong
     settings, also when they prove wrong in use and `run` raises `SettingsError`, 76 after a
-    `TopologyError`, which is one line of the log. A service that cannot go on raises: the
+    `TopologyError`, 65 after a `PoisonFloodError`: each is one line of the log. A service that cannot go on raises: the
     supervisor or Kubernetes starts it anew.
     """
     gc.set_threshold(*GARBAGE_THRESHOLDS)
@@ -50,6 +53,9 @@ def run_service(name: str, settings_class: type[Settings], run: Run[Settings]) -
         except* TopologyError as differences:
             log.error("topology.differs", reason=str(differences.exceptions[0]))  # noqa: TRY400 - said in full
             code = WRONG_TOPICS
+        except* PoisonFloodError as floods:
+            log.error("poison.flood", reason=str(floods.exceptions[0]))  # noqa: TRY400 - said in full
+            code = POISON
         return code
 
     try:

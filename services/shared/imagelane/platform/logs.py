@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 import time
 from collections.abc import MutableMapping
+from functools import cache
 from typing import Any, Final
 
 import structlog
 
+from imagelane.platform.log_stream import LogStream
 from imagelane.platform.settings import LogSettings
 
 QUIET: Final = ("aiokafka", "faust", "mode", "botocore", "aiobotocore", "urllib3", "asyncio")
+STDERR: Final = 2
 MAX_FIELD_CHARS: Final = 2_048
 
 
@@ -66,7 +70,7 @@ def configure(settings: LogSettings, *, service: str) -> None:
             last,
         ],
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_stream())
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -80,6 +84,19 @@ def configure(settings: LogSettings, *, service: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def drain() -> None:
+    """Waits a moment until what was logged is written: before a process ends without any clean-up."""
+    if _stream.cache_info().currsize:
+        _stream().drain()
+
+
+@cache
+def _stream() -> LogStream:
+    stream = LogStream(STDERR)
+    atexit.register(stream.drain)
+    return stream
 
 
 def _only(limit: RateLimit, *, prefixes: tuple[str, ...]) -> logging.Filter:

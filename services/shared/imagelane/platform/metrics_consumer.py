@@ -7,24 +7,24 @@ from typing import Final
 from imagelane.platform.metrics import MetricList
 from imagelane.platform.metrics_group import GROUPS
 
-METRICS: Final = MetricList("intake", "downloader", "processor")
+METRICS: Final = MetricList("intake", "downloader", "processor", "notifier")
 RECORDS: Final = METRICS.counter(
     "imagelane_consumer_records_total",
     "Records of the inputs: received, skipped (finished before a restart), done, or done in vain"
     " (their partition had left meanwhile, and its new owner does them again).",
-    group=GROUPS[:4],
+    group=GROUPS[:5],
     what=("received", "skipped", "done", "in_vain"),
 )
 COMMITS: Final = METRICS.counter(
     "imagelane_consumer_commits_total",
     "Commits of offsets, by what the broker answered.",
-    group=GROUPS[:4],
+    group=GROUPS[:5],
     result=("ok", "failed"),
 )
 MOVES: Final = METRICS.counter(
     "imagelane_consumer_moved_partitions_total",
     "Partitions that came, were handed over, or were lost without being asked.",
-    group=GROUPS[:4],
+    group=GROUPS[:5],
     how=("assigned", "revoked", "lost"),
 )
 

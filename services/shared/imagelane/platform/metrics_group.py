@@ -6,9 +6,14 @@ from typing import Final
 
 from imagelane.platform.metrics import MetricList
 
-GROUPS: Final = ("intake", "intake-orders", "downloader", "processor", "batcher", "dispatcher")
+GROUPS: Final = (
+    *("intake", "intake-orders", "downloader", "processor", "notifier"),
+    *("batcher", "dispatcher"),
+)
 
-METRICS: Final = MetricList("intake", "downloader", "processor", "batcher", "dispatcher")
+METRICS: Final = MetricList(
+    "intake", "downloader", "processor", "notifier", "batcher", "dispatcher"
+)
 PARTITIONS: Final = METRICS.gauge(
     "imagelane_group_partitions",
     "Partitions that this worker has, of all the group's topics.",

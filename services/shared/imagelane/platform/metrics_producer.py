@@ -6,7 +6,9 @@ from typing import Final
 
 from imagelane.platform.metrics import MetricList
 
-METRICS: Final = MetricList("intake", "downloader", "processor", "dispatcher", "gateway")
+METRICS: Final = MetricList(
+    "intake", "downloader", "processor", "dispatcher", "gateway", "notifier"
+)
 SENT: Final = METRICS.counter(
     "imagelane_producer_records_total",
     "Records sent, by what became of them.",

@@ -73,6 +73,19 @@ class KafkaSettings(SettingsGroup):
         le=300.0,
         description="After so long without a sign of life a process loses its partitions to others.",
     )
+    unreadable_ratio: float = Field(
+        default=0.05,
+        gt=0.0,
+        le=1.0,
+        description="A service stops, with exit code 65, when more than this share of a minute's records"
+        " cannot be read, rather than drain a topic into its dead letters. 1 never stops.",
+    )
+    unreadable_records: int = Field(
+        default=100,
+        ge=0,
+        le=100_000,
+        description="So many in a minute that cannot be read are never too many.",
+    )
     client: dict[str, str] = Field(
         default_factory=dict,
         description="Further librdkafka properties, as JSON, such as security settings.",

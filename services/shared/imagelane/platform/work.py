@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar, cast
@@ -12,9 +12,10 @@ from typing import Final, TypeVar, cast
 from imagelane.contracts.codec import Headers
 from imagelane.contracts.topics import SPREAD, URLS
 from imagelane.core.fairness import FairQueue
-from imagelane.core.health import MemberState
+from imagelane.core.health import MemberState, Place
 from imagelane.core.offsets import check_note
 from imagelane.core.partitioning import partition_of
+from imagelane.core.poison import PoisonFloodError, PoisonGauge
 from imagelane.platform.group_member import GroupMember
 from imagelane.platform.groups import configure_group, require_topics
 from imagelane.platform.records import Record
@@ -54,7 +55,7 @@ class WorkConsumer:
 
     Every record is taken at least once, until it was done: its offset is committed only after all
     received records below it are done too. `failed` ends with the error that the consumer cannot go
-    on from: a fatal client error, a log that went back, or `RecordStalledError`.
+    on from: a fatal client error, a log that went back, `RecordStalledError`, or `PoisonFloodError`.
     """
 
     def __init__(
@@ -79,6 +80,8 @@ class WorkConsumer:
         self._stopping = False
         self._in_work: dict[WorkItem, float] = {}
         self._moves = 0
+        self._taken = 0
+        self._poison = PoisonGauge(settings.unreadable_ratio, settings.unreadable_records)
         self._stall_check: asyncio.TimerHandle | None = None
         self._member: GroupMember | None = None
 
@@ -117,6 +120,11 @@ class WorkConsumer:
             moves=self._moves,
         )
 
+    @property
+    def tenures(self) -> Mapping[Place, Tenure]:
+        """The partitions that this member has, each with what tells this assignment from another."""
+        return {} if self._member is None else self._member.tenures
+
     async def take(self) -> WorkItem:
         """The next record: customers take turns over everything read ahead.
 
@@ -144,6 +152,7 @@ class WorkConsumer:
             tenure,
         )
         tenure.in_work += 1
+        self._taken += 1
         self._moves += 1
         self._in_work[item] = self._loop.time()
         return item
@@ -156,6 +165,13 @@ class WorkConsumer:
         """The item's customer takes its turns again."""
         self._queue.resume((item.record.topic, item.record.key))
         self._ready.set()
+
+    def unreadable(self) -> None:
+        """An item becomes a dead letter. In a flood of them `failed` ends with a `PoisonFloodError`."""
+        try:
+            self._poison.unreadable(self._loop.time(), self._taken)
+        except PoisonFloodError as error:
+            self._fail(error)
 
     def done(self, item: WorkItem) -> None:
         """The record's effects are durable. Once for each item taken."""

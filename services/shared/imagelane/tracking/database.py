@@ -120,6 +120,30 @@ def require_file(settings: DatabaseSettings) -> None:
         raise DatabaseError(f"there is no {settings.path} yet: the tracker makes it")
 
 
+class FileWatch:
+    """Notices that an SQLite file was deleted or put in the place of another one: a connection would not.
+
+    It goes on writing what nobody can read any more. Of a PostgreSQL there is nothing to notice.
+    """
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._path = Path(settings.path) if settings.is_sqlite else None
+        self._file = self._file_now()
+
+    def check(self) -> None:
+        """Raises `DatabaseError`: another process makes the file anew."""
+        if self._file_now() != self._file:
+            raise DatabaseError(f"{self._path} was deleted, or is another file now")
+
+    def _file_now(self) -> int | None:
+        if self._path is None:
+            return None
+        try:
+            return self._path.stat().st_ino
+        except FileNotFoundError:
+            return 0
+
+
 def revision_of(connection: Connection) -> str | None:
     """Which migration the database stands at; None for an empty one."""
     if not inspect(connection).has_table("alembic_version"):

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from pyroaring import BitMap
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Column, ColumnElement, Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from imagelane.contracts.fields import Index
@@ -106,7 +106,7 @@ async def _with_text(
     found = select(i.idx).where(
         i.number == job["number"],
         i.idx > (-1 if after is None else after),
-        or_(i.url.icontains(text, autoescape=True), i.group_name.icontains(text, autoescape=True)),
+        or_(*(_holds(connection, column, text) for column in (i.url, i.group_name))),
     )
     indexes: list[int] = []
     async with connection.stream_scalars(found.order_by(i.idx)) as stream:
@@ -116,6 +116,13 @@ async def _with_text(
             if len(indexes) == limit:
                 break
     return indexes
+
+
+def _holds(connection: AsyncConnection, column: Column[str], text: str) -> ColumnElement[bool]:
+    """In any case of its letters, which SQLite's LIKE does not look at anyway: that is three times as fast."""
+    if connection.dialect.name == "sqlite":
+        return column.contains(text, autoescape=True)
+    return column.icontains(text, autoescape=True)
 
 
 async def _rows(

@@ -12,9 +12,16 @@ from imagelane.contracts.parts import Failure
 from imagelane.tracking import tables as t
 from imagelane.tracking.cursors import Long, cursor_after, place_of
 from imagelane.tracking.image_sets import CALL_FAILED
-from imagelane.tracking.image_views import moment, reason_of
+from imagelane.tracking.image_views import instant, moment, reason_of
 from imagelane.tracking.steps import Kind
-from imagelane.tracking.views import Counts, FailureCount, JobState, JobStatus, Page
+from imagelane.tracking.views import (
+    Counts,
+    FailureCount,
+    JobState,
+    JobStatus,
+    NoticeStatus,
+    Page,
+)
 
 Row = Mapping[str, Any]
 CANCELS: Final = (Kind.JOB_CANCEL_ASKED, Kind.CUSTOMER_CANCEL_ASKED)
@@ -129,6 +136,7 @@ def _status(row: Row, commands: Sequence[Row]) -> JobStatus:
         cut_short_by=row["cut_short_by"],
         cancel_asked_at=_first(asked, CANCELS),
         delete_asked_at=_first(asked, DELETES),
+        notice=_notice(row),
     )
 
 
@@ -152,6 +160,18 @@ def _state(row: Row) -> JobState:
 
 def _refusal(row: Row) -> Failure:
     return Failure(code=row["refused_code"], reason=row["refused_reason"])
+
+
+def _notice(row: Row) -> NoticeStatus | None:
+    if row["notice_state"] is None:
+        return None
+    return NoticeStatus(
+        state=row["notice_state"],
+        attempts=row["notice_attempts"],
+        at=instant(row["notice_at"]),
+        last_result=row["notice_result"],
+        next_at=moment(row["notice_next_at"]),
+    )
 
 
 def _first(commands: Iterable[Row], kinds: Iterable[Kind]) -> Any:

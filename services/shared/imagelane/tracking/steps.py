@@ -39,6 +39,8 @@ class Kind(IntEnum):
     RECORDED_FAILED = 91
     RECORDED_CANCELLED = 92
     JOB_FINISHED = 110
+    NOTICE_DELIVERED = 120
+    NOTICE_GIVEN_UP = 121
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,4 +84,6 @@ KINDS: Final[dict[Kind, KindOfStep]] = {
         "outcome.recorded", "dispatcher", topics.CALLS, "cancelled"
     ),
     Kind.JOB_FINISHED: KindOfStep("job.finished", "batcher", topics.FINISHED),
+    Kind.NOTICE_DELIVERED: KindOfStep("notice.delivered", "notifier", topics.NOTICES),
+    Kind.NOTICE_GIVEN_UP: KindOfStep("notice.given_up", "notifier", topics.NOTICES),
 }

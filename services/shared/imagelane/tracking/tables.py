@@ -27,7 +27,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_REVISION: Final = "0001"
+SCHEMA_REVISION: Final = "0002"
 """The migration that makes these tables. Who reads another one's would read nonsense."""
 
 metadata: Final = MetaData()
@@ -76,6 +76,12 @@ jobs: Final = _table(
     Column("failed", Integer, nullable=False),
     Column("cancelled", Integer, nullable=False),
     Column("change", BigInteger, nullable=False),
+    Column("notice_about", Text),
+    Column("notice_state", Text),
+    Column("notice_attempts", Integer),
+    Column("notice_result", Text),
+    Column("notice_at", BigInteger),
+    Column("notice_next_at", BigInteger),
 )
 Index("jobs_by_age", jobs.c.first_at, jobs.c.number)
 Index("jobs_of_customer", jobs.c.customer_id, jobs.c.first_at, jobs.c.number)

@@ -41,7 +41,10 @@ _CAUSES: Final[dict[Kind, tuple[Kind, ...]]] = {
         Kind.RECORDED_FAILED,
         Kind.RECORDED_CANCELLED,
     ),
+    Kind.NOTICE_DELIVERED: (Kind.JOB_FINISHED, Kind.JOB_REFUSED),
+    Kind.NOTICE_GIVEN_UP: (Kind.JOB_FINISHED, Kind.JOB_REFUSED),
 }
+_OF_THE_JOB_ALONE: Final = (Kind.NOTICE_DELIVERED, Kind.NOTICE_GIVEN_UP)
 _FIRST_CAUSES_FIRST: Final = sorted(Kind)
 _DETAILS: Final = ("round", "outcome", "code", "decided_by", "size_bytes", "seq")
 
@@ -84,6 +87,8 @@ def taken(row: Row) -> Taken:
 
 def concerns_image(row: Row, index: int) -> bool:
     """Whether a step of a job is about this image: about all of them, or about a set with it."""
+    if row["kind"] in _OF_THE_JOB_ALONE:
+        return False
     return row["images"] is None or index in BitMap.deserialize(row["images"])
 
 

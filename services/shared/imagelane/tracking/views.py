@@ -7,6 +7,7 @@ from typing import Final, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
+from imagelane.contracts.notices import NoticeState
 from imagelane.contracts.parts import Failure
 
 View = TypeVar("View")
@@ -68,8 +69,21 @@ class Counts(Struct, frozen=True, kw_only=True):
     ready: int = 0
 
 
+class NoticeStatus(Struct, frozen=True, kw_only=True):
+    """How far the answer to a job's `notify_url` has come. `at` is when it did: begun, posted last, or over.
+
+    `last_result` is the class of the last attempt's status (`2xx`, `5xx` …), or why there was none.
+    """
+
+    state: NoticeState
+    attempts: int
+    at: datetime
+    last_result: str | None = None
+    next_at: datetime | None = None
+
+
 class JobStatus(Struct, frozen=True, kw_only=True):
-    """Where a job stands. `images` is how many it has, None until it is sealed.
+    """Where a job stands. `images` is how many it has, None until it is accepted.
 
     `change` grows whenever anything of a job does: `Queries.progress` goes on from it.
     """
@@ -94,6 +108,7 @@ class JobStatus(Struct, frozen=True, kw_only=True):
     cut_short_by: Literal["cancel", "delete", "deadline"] | None = None
     cancel_asked_at: datetime | None = None
     delete_asked_at: datetime | None = None
+    notice: NoticeStatus | None = None
 
 
 class ImageOutput(Struct, frozen=True, kw_only=True):

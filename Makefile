@@ -8,7 +8,7 @@ CACHE ?= $(HOME)/.cache/imagelane
 SERVICES := intake downloader processor batcher dispatcher tracker gateway notifier standin ops
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
-.PHONY: help demo local test unit coverage model mutants mutants-table contract integration e2e migration hostile fuzz broken-images chaos-quick chaos chaos-throughput lint format bench schemas docs test-asyncapi test-compose test-k8s test-containers locks clean
+.PHONY: help demo local test unit unit-slow coverage model mutants mutants-table contract integration e2e migration hostile fuzz broken-images chaos-quick chaos chaos-throughput lint format bench schemas docs test-asyncapi test-compose test-k8s test-containers locks clean
 
 help:  ## says what each target does
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -19,10 +19,13 @@ demo: $(VENV)/installed  ## three customers' lists on real parts (LIST=urls.txt 
 local: $(VENV)/installed  ## a real Kafka and every service on this machine, until Ctrl-C
 	$(BIN)/imagelane local --cache "$(CACHE)"
 
-test: lint unit coverage model contract hostile mutants integration e2e  ## everything that must pass: lint, unit, coverage, model, contract, hostile input, mutants, integration, end to end
+test: lint unit unit-slow coverage model contract hostile mutants integration e2e  ## everything that must pass: lint, unit (quick and slow), coverage, model, contract, hostile input, mutants, integration, end to end
 
 unit: $(VENV)/installed-dev  ## the quick tests: decisions, no broker
-	$(BIN)/pytest tests/unit --numprocesses 2
+	$(BIN)/pytest tests/unit --numprocesses 2 -m "not slow"
+
+unit-slow: $(VENV)/installed-dev  ## the same, where it takes longer: thousands of examples, memory, processes
+	$(BIN)/pytest tests/unit --numprocesses 2 -m slow
 
 coverage: $(VENV)/installed-dev  ## every branch of the dispatcher's decisions has a test
 	$(BIN)/coverage run --branch --source=services/dispatcher/imagelane/dispatcher/core -m pytest tests/unit/dispatcher -m "not slow"
@@ -38,7 +41,7 @@ mutants-table: $(VENV)/installed-dev  ## writes docs/mutants.md from the patches
 	$(BIN)/python -m tests.mutants.table --write
 
 contract: $(VENV)/installed-dev  ## schemas, topic files, object stores, reference pages
-	$(BIN)/pytest tests/contract tests/deployment --ignore tests/deployment/kubernetes
+	$(BIN)/pytest tests/contract tests/deployment --ignore tests/deployment/kubernetes --numprocesses 2
 
 hostile: $(VENV)/installed-dev  ## hostile URLs, servers and files, and a table of what became of each (HOSTS=10000 stalling ones)
 	$(BIN)/pytest tests/hostile --numprocesses 2 --rows $(if $(HOSTS),--stalling-hosts $(HOSTS))

@@ -40,7 +40,7 @@ def test_a_file_is_called_like_its_topic() -> None:
     assert stems == set(FILES) - {CHANGELOG} | {"batcher-changelog"}
 
 
-@pytest.mark.parametrize("name", NAMED_IN_CODE)
+@pytest.mark.parametrize("name", sorted(NAMED_IN_CODE))
 def test_a_topic_carries_the_events_that_the_code_says(name: str) -> None:
     carried = [str(event.__struct_config__.tag) for event in EVENTS_OF.get(name, ())]
     assert FILES[name].events == (carried or [LIST_SUBMITTED])

@@ -13,6 +13,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 SCRIPT = Path(__file__).parents[2] / "compose" / "make_buckets.py"
+PRIVATE, RESULTS = "the-scripts-private", "the-scripts-results"  # moto has one state per process
 
 
 @pytest.fixture
@@ -29,27 +30,14 @@ def test_buckets_are_made_once_and_only_results_can_be_read_by_all(
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_text("not a real one\n")
-    command = [
-        sys.executable,
-        str(SCRIPT),
-        "--endpoint-url",
-        s3_url,
-        "--access-key-id",
-        "imagelane",
-    ]
-    command += [
-        "--secret-access-key-file",
-        str(secret),
-        "--private",
-        "private",
-        "--public",
-        "results",
-    ]
+    places = ("--private", PRIVATE, "--public", RESULTS)
+    key = ("--access-key-id", "imagelane", "--secret-access-key-file", str(secret))
+    command = [sys.executable, str(SCRIPT), "--endpoint-url", s3_url, *key, *places]
     told = [
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
         for _start in range(2)
     ]
-    assert told == ["made the bucket private\nmade the bucket results\n", ""]
+    assert told == [f"made the bucket {PRIVATE}\nmade the bucket {RESULTS}\n", ""]
 
     s3 = boto3.client(
         "s3",
@@ -58,12 +46,12 @@ def test_buckets_are_made_once_and_only_results_can_be_read_by_all(
         aws_access_key_id="x",
         aws_secret_access_key="x",
     )
-    (statement,) = json.loads(s3.get_bucket_policy(Bucket="results")["Policy"])["Statement"]
+    (statement,) = json.loads(s3.get_bucket_policy(Bucket=RESULTS)["Policy"])["Statement"]
     assert statement == {
         "Effect": "Allow",
         "Principal": "*",
         "Action": "s3:GetObject",
-        "Resource": "arn:aws:s3:::results/*",
+        "Resource": f"arn:aws:s3:::{RESULTS}/*",
     }
     with pytest.raises(s3.exceptions.ClientError, match="NoSuchBucketPolicy"):
-        s3.get_bucket_policy(Bucket="private")
+        s3.get_bucket_policy(Bucket=PRIVATE)

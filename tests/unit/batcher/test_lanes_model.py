@@ -29,6 +29,8 @@ from imagelane.contracts import events as e
 from imagelane.contracts import parts as p
 from imagelane.contracts.image_sets import pack_some, unpack
 
+pytestmark = pytest.mark.slow
+
 IMAGES = 7
 JOBS = ("a", "b")
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

@@ -18,6 +18,8 @@ from imagelane.core.offsets import (
     encode_progress,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def tracker_of(*received: int, start: int | None = None) -> OffsetTracker:
     tracker = OffsetTracker(start)

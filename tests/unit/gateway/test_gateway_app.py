@@ -104,6 +104,7 @@ async def test_a_port_in_use_is_named_with_its_variable() -> None:
                 pass
 
 
+@pytest.mark.slow
 async def test_it_starts_without_a_broker_and_stops_when_told(
     environment: pytest.MonkeyPatch,
 ) -> None:

@@ -6,10 +6,13 @@ import statistics
 import time
 from pathlib import Path
 
+import pytest
 from tests.unit.gateway.conftest import Gateway, Start
 from tests.unit.gateway.test_gateway_on_a_database import lived
 
 from imagelane.tracking.database import DatabaseSettings
+
+pytestmark = pytest.mark.slow
 
 PAIRS = 40
 MOST_SECONDS = 0.005

@@ -104,6 +104,7 @@ documents = st.lists(fragments, max_size=25).map("".join)
 sizes = st.lists(st.integers(0, 40), max_size=30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("new_reader", "beginning"),
     [
@@ -321,6 +322,7 @@ def document_of(count: int, form: str) -> bytes:
     return "\n".join((["url"] if form == "csv" else []) + lines).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["text", "json", "csv"])
 def test_100_000_lines_pass_and_one_more_is_refused(form: str) -> None:
     assert len(
@@ -331,6 +333,7 @@ def test_100_000_lines_pass_and_one_more_is_refused(form: str) -> None:
     assert "100,000" in why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["text", "json", "csv"])
 def test_time_grows_with_the_list_and_not_with_its_square(form: str) -> None:
     shape = CSV if form == "csv" else ListShape()
@@ -345,6 +348,7 @@ def test_time_grows_with_the_list_and_not_with_its_square(form: str) -> None:
     assert seconds(100_000) < 30 * min(seconds(10_000) for _ in range(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["text", "json", "csv"])
 def test_memory_does_not_grow_with_the_list(form: str) -> None:
     reader = ListReader(LIMITS, CSV if form == "csv" else ListShape())

@@ -17,6 +17,8 @@ import pytest
 
 from imagelane.ops.image_server import Options, parse, serving
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

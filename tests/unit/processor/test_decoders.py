@@ -164,6 +164,7 @@ async def test_a_hang_ends_by_the_clock() -> None:
         assert await decode(decoders) == MADE
 
 
+@pytest.mark.slow
 async def test_a_bomb_of_scans_that_was_let_through_ends_by_cpu_time() -> None:
     data = saved(Image.new("RGB", (4000, 4000), (9, 99, 200)), "JPEG", progressive=True)
     last = data[data.rindex(b"\xff\xda") : -2]

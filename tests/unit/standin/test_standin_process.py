@@ -17,6 +17,8 @@ import pytest
 
 from imagelane.standin.options import parse
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def standin(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:

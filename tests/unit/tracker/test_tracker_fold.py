@@ -20,6 +20,8 @@ from imagelane.tracker.core.taking import take
 from imagelane.tracker.ledger import ONCE
 from imagelane.tracking.tables import metadata
 
+pytestmark = pytest.mark.slow
+
 Key = tuple[Any, ...]
 seeds = st.integers(0, 2**32)
 

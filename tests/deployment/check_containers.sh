@@ -57,9 +57,13 @@ for dockerfile in services/*/Dockerfile; do
   service=$(basename "$(dirname "$dockerfile")")
   image="localhost/imagelane/$service:test"
   echo "$service: building" >&2
-  podman build --quiet --pull=never --network host "${client[@]}" --build-arg PYTHON="$base" \
+  podman build --quiet --format docker --pull=never --network host "${client[@]}" --build-arg PYTHON="$base" \
     --file "$dockerfile" --tag "$image" . >/dev/null
 
+  if [ "$service" != ops ] && ! podman image inspect "$image" | grep -q 'urllib.request'; then
+    echo "$service has no health check" >&2
+    exit 1
+  fi
   user=$(confined --entrypoint python "$image" -c 'import os; print(os.getuid(), os.getgid())')
   [ "$user" = "10001 10001" ] || { echo "$service runs as $user" >&2; exit 1; }
   wanted=$(find services/shared/imagelane "services/$service/imagelane" -mindepth 1 -maxdepth 1 -type d -not -name __pycache__ -printf '%f\n' | sort -u | xargs)

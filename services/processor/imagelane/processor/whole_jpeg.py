@@ -8,12 +8,14 @@ last pixel must be there.
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from imagelane.processor.core.scans import is_one_scan
+
+if TYPE_CHECKING:
+    from PIL._imaging import ImagingCore
 
 END_OF_IMAGE: Final = b"\xff\xd9"
 PADDING: Final = bytes(8)
@@ -26,7 +28,7 @@ UNTOUCHED: Final = {1: 77, 3: (1, 254, 3), 4: (1, 254, 3, 99)}
 class HeldBack(BytesIO):
     """A JPEG's bytes; from `watch` on its end comes in two steps."""
 
-    _image: Image.Image | None = None
+    _pixels: ImagingCore | None = None  # not the image, which holds this file
     _end = 0
     _padded = False
     _came_late = False
@@ -39,8 +41,8 @@ class HeldBack(BytesIO):
         if image.format not in {"JPEG", "MPO"} or not self._ends_with_its_only_scan():
             return
         image.load_prepare()
-        image.im.putpixel(_last(image), UNTOUCHED[len(image.getbands())])
-        self._image = image
+        self._pixels = image.im
+        self._pixels.putpixel(_last(image.im), UNTOUCHED[image.im.bands])
         self._end = len(self.getvalue()) - len(END_OF_IMAGE)
 
     def _ends_with_its_only_scan(self) -> bool:
@@ -49,12 +51,12 @@ class HeldBack(BytesIO):
 
     def is_cut_off(self) -> bool:
         """Whether the last pixel of the loaded image was made up."""
-        image = self._image
-        return image is not None and self._came_late and not _is_untouched(image)
+        pixels = self._pixels
+        return pixels is not None and self._came_late and not _is_untouched(pixels)
 
     def read(self, size: int | None = -1, /) -> bytes:
         """As of any file, but for the end."""
-        if self._image is None:
+        if self._pixels is None:
             return super().read(size)
         left = self._end - self.tell()
         if left > 0:
@@ -62,13 +64,14 @@ class HeldBack(BytesIO):
         if not self._padded:
             self._padded = True
             return PADDING
-        self._came_late = self._came_late or _is_untouched(self._image)
+        self._came_late = self._came_late or _is_untouched(self._pixels)
         return super().read(size)
 
 
-def _is_untouched(image: Image.Image) -> bool:
-    return bool(image.im.getpixel(_last(image)) == UNTOUCHED[len(image.getbands())])
+def _is_untouched(pixels: ImagingCore) -> bool:
+    return bool(pixels.getpixel(_last(pixels)) == UNTOUCHED[pixels.bands])
 
 
-def _last(image: Image.Image) -> tuple[int, int]:
-    return image.width - 1, image.height - 1
+def _last(pixels: ImagingCore) -> tuple[int, int]:
+    width, height = pixels.size
+    return width - 1, height - 1

@@ -21,7 +21,15 @@ from imagelane.contracts.codec import (
     headers_of,
     key_of,
 )
-from imagelane.contracts.dead_letters import ERRORS, REPLAY_OF, DeadLetterDecided, Origin
+from imagelane.contracts.dead_letters import (
+    ERRORS,
+    REPLAY_OF,
+    DeadLetterDecided,
+    Origin,
+    number_in,
+    service_in,
+    told_in,
+)
 from imagelane.contracts.topic_files import read_topic_files, schemas_folder
 from imagelane.contracts.topics import DLQ_DECISIONS, EVENTS_OF, dead_letter_topic
 from imagelane.ops.commanding import SOURCE
@@ -127,24 +135,20 @@ def dead_letters(settings: KafkaSettings, wanted: Wanted) -> Iterator[DeadLetter
 def letter_of(topic: str, message: Message) -> DeadLetter:
     """The letter in a record of `dlq.<topic>`, whoever has written it."""
     headers = cast(Headers, message.headers() or [])
-    told = {
-        name.removeprefix(ERRORS): (value or b"").decode("utf-8", "replace")
-        for name, value in headers
-        if name.startswith(ERRORS)
-    }
+    told = told_in(headers)
     at_ms = message.timestamp()[1]
     place = Place(
         topic,
-        _number(told.get("partition"), message.partition() or 0),
-        _number(told.get("offset"), message.offset() or 0),
+        number_in(told.get("partition"), message.partition() or 0),
+        number_in(told.get("offset"), message.offset() or 0),
     )
     own = [(name, value) for name, value in headers if not name.startswith(ERRORS)]
-    first = Origin(*place, _number(told.get("timestamp"), at_ms))
+    first = Origin(*place, number_in(told.get("timestamp"), at_ms))
     return DeadLetter(
         place=place,
         origin=Origin.replayed(own) or first,
         put_aside_at=datetime.fromtimestamp(at_ms / 1_000, UTC),
-        service=told.get("group", "").rpartition("imagelane-")[2] or "unknown",
+        service=service_in(told),
         reason=told.get("message", ""),
         key=message.key(),
         value=message.value(),
@@ -205,8 +209,3 @@ def span(text: str) -> timedelta:
     if unit not in units or not number.isdigit() or len(number) > 6:  # noqa: PLR2004 - 31 years of minutes are enough
         raise ValueError(f"{text!r} is no span of time, such as 90s, 15m, 2h or 7d")
     return timedelta(**{units[unit]: int(number)})
-
-
-def _number(text: str | None, otherwise: int) -> int:
-    known = text is not None and text.isascii() and text.isdigit() and len(text) < 20  # noqa: PLR2004 - as offsets are
-    return int(str(text)) if known else otherwise

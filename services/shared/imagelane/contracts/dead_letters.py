@@ -7,7 +7,7 @@ time stamp and `__dlq.replay_of` are ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -18,6 +18,8 @@ from imagelane.contracts.fields import OccurredAt, Reason, Text255
 ERRORS: Final = "__dlq.errors."
 REPLAY_OF: Final = "__dlq.replay_of"
 """On a record that was replayed: the `Origin` of the record that it once was."""
+MAX_DIGITS: Final = 19
+"""Of the largest number that Kafka has."""
 
 _ORIGIN: Final = re.compile(
     r"(?P<topic>[A-Za-z0-9._-]{1,249})/(?P<partition>\d{1,9})/(?P<offset>\d{1,19})@(?P<at>\d{1,15})\Z"
@@ -55,6 +57,27 @@ class Origin(Struct, frozen=True):
             if name == REPLAY_OF:
                 return cls.parse((value or b"").decode("ascii", "replace"))
         return None
+
+
+def told_in(headers: Headers) -> dict[str, str]:
+    """What `__dlq.errors.…` headers say, by the rest of their names, whoever has written them."""
+    return {
+        name.removeprefix(ERRORS): (value or b"").decode("utf-8", "replace")
+        for name, value in headers
+        if name.startswith(ERRORS)
+    }
+
+
+def service_in(told: Mapping[str, str]) -> str:
+    """The service that could not read the record, by its consumer group."""
+    return told.get("group", "").rpartition("imagelane-")[2] or "unknown"
+
+
+def number_in(text: str | None, otherwise: int, *, max_digits: int = MAX_DIGITS) -> int:
+    """A partition, an offset or a time as headers tell it; `otherwise` where there is none so short."""
+    if text is None or not (text.isascii() and text.isdigit()) or len(text) > max_digits:
+        return otherwise
+    return int(text)
 
 
 class DeadLetterDecided(Event, frozen=True, kw_only=True, tag="dead.letter.decided.v1"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from imagelane.contracts.codec import Headers, UnreadableRecordError, decode
-from imagelane.contracts.dead_letters import ERRORS
+from imagelane.contracts.codec import UnreadableRecordError, decode
+from imagelane.contracts.dead_letters import number_in, service_in, told_in
 from imagelane.contracts.image_sets import UnreadableImageSetError
 from imagelane.contracts.topics import dead_letter_topic
 from imagelane.platform.records import Record
@@ -14,6 +14,7 @@ from imagelane.tracker.core.fold import fold
 
 DEAD_LETTER: Final = dead_letter_topic("")
 OURSELVES: Final = "tracker"
+MAX_DIGITS: Final = len(str(MAX_NUMBER))
 MAX_KEY_CHARS: Final = 255
 MAX_REASON_CHARS: Final = 2_000
 
@@ -39,29 +40,15 @@ def take(changes: Changes, record: Record) -> str | None:
 
 def _dead_letter(record: Record) -> Row:
     """What the headers say that the service gave it."""
-    told = _told(record.headers)
+    told = told_in(record.headers)
     source = Place(
         told.get("topic", record.topic),
-        _number(told.get("partition"), record.partition),
-        _number(told.get("offset"), record.offset),
+        number_in(told.get("partition"), record.partition, max_digits=MAX_DIGITS),
+        number_in(told.get("offset"), record.offset, max_digits=MAX_DIGITS),
     )
-    service = told.get("group", "").rpartition("imagelane-")[2] or "unknown"
+    service = service_in(told)
     row = _row(record, source, service, told.get("message", ""))
     return row | {"dead_letter_offset": record.offset}
-
-
-def _told(headers: Headers) -> dict[str, str]:
-    return {
-        name.removeprefix(ERRORS): (value or b"").decode("utf-8", "replace")
-        for name, value in headers
-        if name.startswith(ERRORS)
-    }
-
-
-def _number(text: str | None, otherwise: int) -> int:
-    if text is None or not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_NUMBER)):
-        return otherwise
-    return int(text)
 
 
 def _row(record: Record, place: Place, service: str, reason: str) -> Row:

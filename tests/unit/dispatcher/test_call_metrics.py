@@ -13,6 +13,7 @@ from imagelane.dispatcher.core import holds
 from imagelane.dispatcher.core.answers import Found, NotFound, Unclear
 from imagelane.dispatcher.core.book import Book
 from imagelane.dispatcher.core.draft import Draft
+from imagelane.dispatcher.core.lane import State
 from imagelane.dispatcher.core.step import Kind
 from imagelane.dispatcher.metrics import KINDS, count_answer, measure, word_of
 from imagelane.dispatcher.reporting import report
@@ -92,7 +93,21 @@ def test_a_hold_is_counted_once_and_shown_for_as_long_as_it_lasts() -> None:
     assert told("holds_total", kind="denied") - before == 1
     book = Book()
     book.lanes[ACME] = held
-    measure([book])
+    measure([book], NOW)
     assert told("held_lanes", kind="denied") == told("lanes", state="held") == 1
-    measure([Book()])
+    measure([Book()], NOW)
     assert told("held_lanes", kind="denied") == told("lanes", state="held") == 0
+
+
+def test_the_oldest_active_call_tells_its_age() -> None:
+    book = Book()
+    for customer, minutes in (("acme", 5), ("other", 50), ("third", 1)):
+        since = NOW - timedelta(minutes=minutes)
+        state: State = "held" if customer == "other" else "active"
+        book.lanes[customer] = LaneRecorded(
+            customer_id=customer, state=state, last_seq=1, occurred_at=NOW, active_since=since
+        )
+    measure([book], NOW)
+    assert told("oldest_call_seconds") == 300.0
+    measure([Book()], NOW)
+    assert told("oldest_call_seconds") == 0.0

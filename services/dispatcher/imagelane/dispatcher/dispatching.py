@@ -14,11 +14,13 @@ from typing import Final, ParamSpec, TypeVar
 
 import structlog
 
+from imagelane.contracts.events import CallCompleted
 from imagelane.dispatcher.caller import Caller
 from imagelane.dispatcher.errands import Happening, Restored, Turned
 from imagelane.dispatcher.metrics import RESTORE_SECONDS
 from imagelane.dispatcher.owner import LaneOwner
 from imagelane.dispatcher.restoring import restore
+from imagelane.dispatcher.spans import ANSWER
 from imagelane.platform.producer import EventProducer
 from imagelane.platform.settings import KafkaSettings
 
@@ -106,7 +108,12 @@ class Dispatching:
         for customer_id in turned.hinted:
             self._caller.hint(customer_id)
         if turned.told:
-            sent = [self._producer.send(event, partition=at) for event, at in turned.told]
+            sent = [
+                self._producer.send(
+                    event, partition=at, done=ANSWER if isinstance(event, CallCompleted) else None
+                )
+                for event, at in turned.told
+            ]
             self._tasks.create_task(_all_delivered(sent))
         if turned.to_restore:
             self._tasks.create_task(self._restore(turned.to_restore))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Final, get_args
 
 from msgspec import UNSET
@@ -79,6 +80,10 @@ CALL_SECONDS: Final = METRICS.histogram(
     "From the API's taking a call to its end as we saw it.",
     CALLS,
 )
+OLDEST: Final = METRICS.gauge(
+    "imagelane_dispatcher_oldest_call_seconds",
+    "Since when the batch API has been at the oldest of this worker's active calls; 0 without any.",
+)
 REQUESTS: Final = METRICS.counter(
     "imagelane_dispatcher_requests_total",
     "Requests to the batch API, by the step (`send`: an attempt to start a call; `find`, `look` and `watch`"
@@ -108,7 +113,7 @@ RESTORE_SECONDS: Final = METRICS.histogram(
 )
 EXPIRED: Final = METRICS.counter(
     "imagelane_dispatcher_forgotten_jobs_total",
-    "Jobs that were forgotten, for nothing of them had changed for the retention.",
+    "Jobs that were forgotten: nothing of them had changed for the retention, or there were too many.",
 )
 
 
@@ -118,11 +123,12 @@ def count_answer(kind: Kind, answer: StartAnswer | LookAnswer, seconds: float) -
     REQUEST_SECONDS.labels(kind).observe(seconds)
 
 
-def measure(books: Iterable[Book]) -> None:
+def measure(books: Iterable[Book], now: datetime) -> None:
     """Sets the gauges. Takes some milliseconds for 100,000 lanes."""
     states: Counter[str] = Counter()
     held: Counter[str] = Counter()
     overdue = jobs = 0
+    active_since = now
     for book in books:
         states.update(lane.state for lane in book.lanes.values())
         overdue += sum(lane.overdue_since is not UNSET for lane in book.lanes.values())
@@ -131,10 +137,17 @@ def measure(books: Iterable[Book]) -> None:
             for lane in book.lanes.values()
             if lane.state == "held" and lane.hold_reason is not UNSET
         )
+        since = [
+            lane.active_since
+            for lane in book.lanes.values()
+            if lane.state == "active" and lane.active_since is not UNSET
+        ]
+        active_since = min([active_since, *since])
         jobs += len(book.jobs)
     for state in STATES:
         LANES.labels(state).set(states[state])
     for kind, word in KINDS.items():
         HELD.labels(word).set(held[kind])
     OVERDUE.set(overdue)
+    OLDEST.set((now - active_since).total_seconds())
     JOBS.set(jobs)

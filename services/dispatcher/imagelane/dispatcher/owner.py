@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -20,6 +21,7 @@ from imagelane.dispatcher.membership import SERVICE, Membership, Polled
 from imagelane.dispatcher.metrics import measure
 from imagelane.dispatcher.ownership import Ownership, boot_seconds
 from imagelane.dispatcher.reporting import report
+from imagelane.dispatcher.spans import CallSpans
 from imagelane.dispatcher.turn import Holding, Rules, Turn, read
 from imagelane.platform.metrics_dead_letters import DEAD_LETTERS
 from imagelane.platform.records import Record
@@ -42,6 +44,7 @@ class LaneOwner:
         log: CallLog,
         rules: Rules,
         failpoints: Failpoints,
+        spans: CallSpans | None = None,
     ) -> None:
         self._settings = settings
         self._ownership = ownership
@@ -49,6 +52,7 @@ class LaneOwner:
         self._log = log
         self._rules = rules
         self._failpoints = failpoints
+        self._spans = spans
         self._holdings: dict[int, Holding] = {}
         self._taken = 0
         self._poison = PoisonGauge(settings.unreadable_ratio, settings.unreadable_records)
@@ -154,6 +158,8 @@ class LaneOwner:
     def _conclude(self, turn: Turn, turned: Turned) -> None:
         durable_at = boot_seconds()
         for partition, draft in turn.drafts.items():
+            if self._spans is not None:
+                self._spans.add(draft)
             draft.apply()
             report(draft)
             for lane in draft.lanes.values():
@@ -171,4 +177,5 @@ class LaneOwner:
         now = time.monotonic()
         if now >= self._measure_at:
             self._measure_at = now + MEASURE_SECONDS
-            measure(holding.book for holding in self._holdings.values())
+            books = (holding.book for holding in self._holdings.values())
+            measure(books, datetime.now(UTC))

@@ -13,7 +13,9 @@ from imagelane.contracts.events import Event
 from imagelane.contracts.topics import URLS
 from imagelane.gateway.core.submission import Submission
 from imagelane.gateway.problems import not_taken
+from imagelane.gateway.spans import submitted
 from imagelane.platform.producer import DeliveryError
+from imagelane.platform.tracing import Tracing
 
 SOURCE: Final = "/services/gateway"
 
@@ -39,8 +41,11 @@ class Deliveries:
     producer is beyond repair: the process must be started anew.
     """
 
-    def __init__(self, producer: Producer, kafka_seconds: float) -> None:
+    def __init__(
+        self, producer: Producer, kafka_seconds: float, tracing: Tracing | None = None
+    ) -> None:
         self._producer = producer
+        self._tracing = tracing
         self._kafka_seconds = kafka_seconds
         self._log = structlog.get_logger("imagelane.gateway")
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -49,15 +54,16 @@ class Deliveries:
         """A person's decision."""
         await self._deliver(lambda: self._producer.send(event))
 
-    async def submission(self, submission: Submission) -> None:
-        """A list, or where it lies."""
+    async def submission(self, submission: Submission, cause: Headers) -> None:
+        """A list, or where it lies. `cause` has the submitter's own trace context, if there is one."""
         event = submission.event
+        traceparent = submitted(self._tracing, submission, cause) if self._tracing else None
         await self._deliver(
             lambda: self._producer.send_bytes(
                 URLS,
                 key=event.customer_id.encode(),
                 value=encode(event),
-                headers=submission.headers(source=SOURCE),
+                headers=submission.headers(source=SOURCE, traceparent=traceparent),
             )
         )
 

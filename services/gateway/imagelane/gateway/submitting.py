@@ -15,6 +15,7 @@ import structlog
 from aiohttp import web
 from msgspec import UNSET
 
+from imagelane.contracts.codec import Headers
 from imagelane.contracts.events import ListSubmitted
 from imagelane.core.api_keys import Caller
 from imagelane.core.identity import job_id_of_key, upload_key
@@ -36,6 +37,7 @@ from imagelane.gateway.limits import Limits
 from imagelane.gateway.problems import Kind, Problem, invalid, not_taken
 from imagelane.gateway.repeats import Repeats
 from imagelane.gateway.settings import GatewaySettings
+from imagelane.gateway.spans import cause_of
 from imagelane.platform.store import (
     PRIVATE_CACHE_CONTROL,
     ObjectHeaders,
@@ -85,13 +87,13 @@ class Submissions:
         with self._slots.slot(caller.customer_id or caller.key_id):
             try:
                 async with incoming(request, self._settings) as taken:
-                    submission = await self._take(taken, caller, key)
+                    submission = await self._take(taken, caller, key, cause_of(request))
             except RefusedWishError as error:
                 raise invalid(error.field, error.detail, code=error.code) from error
         headers = {"Location": f"/v1/jobs/{submission.job_id}", HEADER: key}
         return json_answer(submitted_of(submission), status=202, headers=headers)
 
-    async def _take(self, taken: Incoming, caller: Caller, key: str) -> Submission:
+    async def _take(self, taken: Incoming, caller: Caller, key: str, cause: Headers) -> Submission:
         now = datetime.now(UTC)
         customer_id = _customer_of(taken.wish, caller)
         check_wish(taken.wish, self._rules, now=now)
@@ -105,7 +107,7 @@ class Submissions:
             if spool is not None:
                 place = upload_key(self._secret, customer_id, key, spool.sha256)
                 await self._keep(spool, place)
-            await self._deliveries.submission(submission)
+            await self._deliveries.submission(submission, cause)
         self._repeats.remember(submission)
         return submission
 

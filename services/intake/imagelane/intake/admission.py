@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from imagelane.contracts.codec import decode
+from imagelane.contracts.codec import Headers, decode
 from imagelane.contracts.events import JobAccepted, JobFinished, JobRefused
 from imagelane.contracts.topics import FINISHED
 from imagelane.core.failures import Code
@@ -21,7 +21,9 @@ from imagelane.intake.frozen_lists import FrozenLists
 from imagelane.intake.list_fetch import ListFetcher
 from imagelane.intake.metrics import LISTS
 from imagelane.intake.notices import Notices
+from imagelane.intake.spans import ACCEPT, REFUSE
 from imagelane.platform.producer import EventProducer
+from imagelane.platform.tracing import Done
 
 LEAVES_THE_JOB_ALONE: Final = frozenset(
     (Code.IDEMPOTENCY_CONFLICT, Code.JOB_DELETED, Code.SUBMISSION_TOO_OLD)
@@ -84,22 +86,23 @@ class Admission:
         await self._fetcher.forget(submission.submitted)
         return accepted
 
-    async def tell(self, header: FrozenHeader) -> None:
-        """Delivers `job.accepted`; the same one however often it is told."""
-        await self._producer.send(
-            JobAccepted(
-                customer_id=header.customer_id,
-                job_id=header.job_id,
-                recipe=header.recipe,
-                destination=header.destination,
-                occurred_at=header.accepted_at,
-                idempotency_key=header.idempotency_key,
-                deadline=header.deadline,
-                notify_url=header.notify_url,
-                handed_in_at=header.handed_in_at,
-                images=header.images,
-            )
+    async def tell(
+        self, header: FrozenHeader, *, cause: Headers | None = None, seconds: float = 0.0
+    ) -> None:
+        """Delivers `job.accepted`; the same one however often it is told. The rest is for its span."""
+        accepted = JobAccepted(
+            customer_id=header.customer_id,
+            job_id=header.job_id,
+            recipe=header.recipe,
+            destination=header.destination,
+            occurred_at=header.accepted_at,
+            idempotency_key=header.idempotency_key,
+            deadline=header.deadline,
+            notify_url=header.notify_url,
+            handed_in_at=header.handed_in_at,
+            images=header.images,
         )
+        await self._producer.send(accepted, done=Done(ACCEPT, cause, seconds))
         self._log.info(
             "list.accepted",
             customer_id=header.customer_id,
@@ -169,7 +172,7 @@ class Admission:
             occurred_at=datetime.now(UTC),
             idempotency_key=submitted.idempotency_key,
         )
-        await self._producer.send(refused)
+        await self._producer.send(refused, done=Done(REFUSE, code=refusal.failure.code))
         if refusal.failure.code not in IS_NOT_TOLD:
             await self._notices.tell(refused, submitted.notify_url)
         self._log.info(

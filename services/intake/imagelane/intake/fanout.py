@@ -15,11 +15,15 @@ from imagelane.core.partitioning import spread_partition
 from imagelane.intake.core.room import Room
 from imagelane.intake.metrics import REQUESTED as REQUESTED_IMAGES
 from imagelane.intake.metrics import ROOM
+from imagelane.intake.spans import REQUEST, REQUEST_AGAIN
 from imagelane.platform.lag import LagReader, LagUnknownError
 from imagelane.platform.producer import EventProducer
 from imagelane.platform.settings import KafkaSettings
+from imagelane.platform.tracing import Done
 
 DOWNLOADER: Final = "downloader"
+FIRST: Final = Done(REQUEST)
+AGAIN: Final = Done(REQUEST_AGAIN)
 
 
 class FanOut:
@@ -77,7 +81,8 @@ class FanOut:
         # With a spread of 1 the producer's own partitioner gives the same answer, and it knows the
         # broker's number of partitions instead of believing a setting.
         explicit = partition if self._kafka.spread > 1 else None
-        return self._producer.send(image, partition=explicit)
+        done = FIRST if image.round == 0 else AGAIN
+        return self._producer.send(image, partition=explicit, done=done)
 
     async def keep_measuring(self) -> None:
         """Reads the downloader's lag again and again while anybody sends. Runs until it is cancelled."""

@@ -106,6 +106,7 @@ class ListWork:
             self._log.warning("record.unreadable", topic=item.record.topic, reason=str(error))
             return None
         async with self._admissions.slot(submission.submitted.customer_id):
+            began_at = self._time()
             with ADMITTING.time():
                 accepted = await self._admission.admit(submission)
             if accepted is None:
@@ -118,7 +119,8 @@ class ListWork:
             else:
                 rest = Rest(accepted.header, _start_of(item.note))
             if rest.start == 0:
-                await self._admission.tell(rest.header)
+                seconds = self._time() - began_at
+                await self._admission.tell(rest.header, cause=item.record.headers, seconds=seconds)
             for order in await self._lists.orders_for(rest.header):
                 await self._lists.obey(rest.header.key, order)
             return rest
@@ -136,7 +138,7 @@ class ListWork:
             except (
                 ObjectMissingError
             ):  # while it waited here, another intake saw the job to its end
-                self._log.warning("list.gone", job_id=header.job_id)
+                self._log.warning("list.gone", customer_id=header.customer_id, job_id=header.job_id)
                 return True
             await seal(header, self._lists, self._producer)
             return True
@@ -151,7 +153,12 @@ class ListWork:
                 if (now := self._time()) >= check_at:
                     check_at = now + STOP_CHECK_SECONDS
                     if await self._is_stopped(header):
-                        self._log.info("list.stopped", job_id=header.job_id, requested=index)
+                        self._log.info(
+                            "list.stopped",
+                            customer_id=header.customer_id,
+                            job_id=header.job_id,
+                            requested=index,
+                        )
                         break
                 await self._fan_out.send(requests_of(header, index, entries, datetime.now(UTC)))
                 index += len(entries)

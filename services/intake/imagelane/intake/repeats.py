@@ -59,6 +59,7 @@ class Repeats:
         REQUESTED_AGAIN.inc(len(wanted))
         self._log.warning(
             "images.requested_again",
+            customer_id=missing.customer_id,
             job_id=missing.job_id,
             images=len(wanted),
             round=missing.round,

@@ -18,6 +18,7 @@ from imagelane.core.destinations import Destination
 from imagelane.platform.dead_letters import send_dead_letter
 from imagelane.platform.producer import EventProducer
 from imagelane.platform.store import ObjectMissingError, ObjectStore, StoreUnavailableError
+from imagelane.platform.tracing import Done
 from imagelane.platform.work import WorkItem
 from imagelane.processor.core.work import check, processed, work_of
 from imagelane.processor.maker import Maker
@@ -28,6 +29,7 @@ from imagelane.processor.metrics import (
     REPEATED,
     count,
 )
+from imagelane.processor.spans import PASS_ON, PROCESS
 
 MAX_UNDER_WAY: Final = 1_000
 
@@ -100,7 +102,7 @@ class Pipeline:
         finally:
             self._room.release()
         if finished is not None and not item.revoked:
-            await self._producer.send(finished.event)
+            await self._producer.send(finished.event, done=_done(item, finished))
             count(finished.event)
             if finished.original_key is not None:
                 await self._forget(finished.original_key)
@@ -137,7 +139,13 @@ class Pipeline:
             return work
         outcome = await self._maker.make(work)
         if isinstance(outcome, Failure):
-            self._log.info("image.failed", key=work.original_key, code=outcome.code)
+            self._log.info(
+                "image.failed",
+                customer_id=downloaded.customer_id,
+                job_id=downloaded.job_id,
+                index=downloaded.index,
+                code=outcome.code,
+            )
         return outcome
 
     async def _forget(self, original_key: str) -> None:
@@ -152,6 +160,14 @@ def _downloaded(item: WorkItem) -> ImageDownloaded:
     downloaded: ImageDownloaded = decode(DOWNLOADED, item.record.value)
     check(downloaded, item.record.key)
     return downloaded
+
+
+def _done(item: WorkItem, finished: Finished) -> Done:
+    event, why = finished.event, finished.event.failure
+    if finished.original_key is None:
+        return Done(PASS_ON, item.record.headers)
+    code = "" if why is UNSET else why.code
+    return Done(PROCESS, item.record.headers, event.seconds, code)
 
 
 def _place(item: WorkItem) -> dict[str, int]:

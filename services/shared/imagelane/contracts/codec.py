@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from imagelane.contracts import events as e
-from imagelane.contracts.topics import COMMANDS, DLQ_DECISIONS, EVENTS_OF, KEYS, NOTICES
+from imagelane.contracts.topics import COMMANDS, DLQ_DECISIONS, EVENTS_OF, HOSTS, KEYS, NOTICES
 
 Headers = list[tuple[str, bytes]]
 
@@ -66,7 +66,10 @@ class Trace:
 
     @classmethod
     def of(cls, event: e.Event) -> Trace:
-        """One trace per image where the event has an index, else one per job or customer."""
+        """One trace per image where the event has an index, else one per call, job or customer."""
+        seq = getattr(event, "seq", 0) or getattr(event, "last_seq", 0)
+        if seq:
+            return cls.of_call(str(event.customer_id), seq)  # type: ignore[attr-defined] # lanes have it
         return cls._of(str(getattr(event, name, "")) for name in ("customer_id", "job_id", "index"))
 
     @classmethod
@@ -80,11 +83,21 @@ class Trace:
         return cls._of((customer_id, job_id, str(index)))
 
     @classmethod
+    def of_call(cls, customer_id: str, seq: int) -> Trace:
+        """The trace of a customer's call, from its request to its answer."""
+        return cls._of((customer_id, "", "", str(seq)))
+
+    @classmethod
     def _of(cls, parts: Iterable[str]) -> Trace:
         return cls(hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest())
 
+    @property
+    def anchor(self) -> str:
+        """The id of the one span that all others of the trace hang on: known to whoever knows the identity."""
+        return self.trace_id[:16]
+
     def parent(self) -> bytes:
-        """A `traceparent` with a fresh span id."""
+        """A `traceparent` with a fresh span id, for events of which no span is recorded."""
         return f"00-{self.trace_id}-{os.urandom(8).hex()}-00".encode()
 
 
@@ -98,6 +111,7 @@ _KNOWN_BY_CONTENT: Final[tuple[type[e.Event], ...]] = (
     *EVENTS_OF[COMMANDS],
     *EVENTS_OF[KEYS],
     *EVENTS_OF[NOTICES],
+    *EVENTS_OF[HOSTS],
     *EVENTS_OF[DLQ_DECISIONS],
 )
 
@@ -115,8 +129,11 @@ def event_id(event: e.Event) -> str:
     return hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
 
 
-def headers_of(event: e.Event, *, source: str) -> Headers:
-    """CloudEvents binary mode plus `traceparent`. `source` is a path such as `/services/intake`."""
+def headers_of(event: e.Event, *, source: str, traceparent: bytes | None = None) -> Headers:
+    """CloudEvents binary mode plus `traceparent`: of the span behind the event, where one is recorded.
+
+    `source` is a path such as `/services/intake`.
+    """
     occurred_at: datetime = event.occurred_at  # type: ignore[attr-defined] # all events have it
     return [
         ("ce_specversion", b"1.0"),
@@ -125,5 +142,5 @@ def headers_of(event: e.Event, *, source: str) -> Headers:
         ("ce_source", source.encode()),
         ("ce_time", occurred_at.isoformat().encode()),
         ("content-type", b"application/json"),
-        ("traceparent", Trace.of(event).parent()),
+        ("traceparent", traceparent or Trace.of(event).parent()),
     ]

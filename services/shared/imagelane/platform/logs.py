@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 
+from imagelane.contracts.codec import Trace
 from imagelane.platform.log_stream import LogStream
 from imagelane.platform.settings import LogSettings
 
@@ -50,6 +51,20 @@ def _cap_fields(
     return event
 
 
+def add_trace(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """The trace of what the line is about: the same id as in headers, spans and the tracker's trail."""
+    match [event.get(name) for name in ("customer_id", "job_id", "index", "seq")]:
+        case [str(customer_id), str(job_id), int(index), _]:
+            event["trace_id"] = Trace.of_image(customer_id, job_id, index).trace_id
+        case [str(customer_id), str(job_id), None, _]:
+            event["trace_id"] = Trace.of_job(customer_id, job_id).trace_id
+        case [str(customer_id), None, None, int(seq)]:
+            event["trace_id"] = Trace.of_call(customer_id, seq).trace_id
+    return event
+
+
 def configure(settings: LogSettings, *, service: str) -> None:
     """Sets up structlog and the standard library for this process, to standard error."""
     console = settings.form == "console" or (settings.form == "auto" and sys.stderr.isatty())
@@ -57,6 +72,7 @@ def configure(settings: LogSettings, *, service: str) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_trace,
         _cap_fields,
     ]
     last: structlog.typing.Processor = (
@@ -77,7 +93,7 @@ def configure(settings: LogSettings, *, service: str) -> None:
     root.setLevel(settings.level.upper())
     for name in QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
-    handler.addFilter(_only(RateLimit(every_seconds=10.0), prefixes=("aiokafka",)))
+    handler.addFilter(_only(RateLimit(every_seconds=10.0), prefixes=("aiokafka", "opentelemetry")))
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -16,6 +16,7 @@ from imagelane.core.partitioning import partition_of
 from imagelane.platform.groups import client_properties
 from imagelane.platform.metrics_producer import DELIVERED, FAILED, UNDER_WAY
 from imagelane.platform.settings import KafkaSettings
+from imagelane.platform.tracing import Done, Tracing, told
 from imagelane.platform.troubles import Troubles
 
 PRODUCER_DEFAULTS: Final[dict[str, str | int | bool]] = {
@@ -46,10 +47,16 @@ class EventProducer:
     """
 
     def __init__(
-        self, settings: KafkaSettings, *, source: str, overrides: dict[str, str | int] | None = None
+        self,
+        settings: KafkaSettings,
+        *,
+        source: str,
+        overrides: dict[str, str | int] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._settings = settings
         self._source = source
+        self._tracing = tracing
         self._loop = asyncio.get_running_loop()
         self._troubles = Troubles(structlog.get_logger("imagelane.producer"))
         self._open: set[asyncio.Future[None]] = set()
@@ -66,20 +73,23 @@ class EventProducer:
         self._poller = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
         self._poller.start()
 
-    def send(self, event: Event, *, partition: int | None = None) -> asyncio.Future[None]:
-        """Sends the event to its topic under its customer's key.
+    def send(
+        self, event: Event, *, partition: int | None = None, done: Done | None = None
+    ) -> asyncio.Future[None]:
+        """Sends the event to its topic under its customer's key; `done` becomes a span.
 
         On a strict topic it goes to the partition that follows from the settings, whatever the
         topic has become: the customer must never be in two places.
         """
         topic, key = TOPIC_OF[type(event)], key_of(event)
+        traceparent = told(self._tracing, event, done) if self._tracing and done else None
         if partition is None and topic not in SPREAD:
             partition = partition_of(key, self._settings.strict_partitions)
         return self.send_bytes(
             topic,
             key=key,
             value=encode(event),
-            headers=headers_of(event, source=self._source),
+            headers=headers_of(event, source=self._source, traceparent=traceparent),
             partition=partition,
         )
 

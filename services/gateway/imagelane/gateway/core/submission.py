@@ -75,7 +75,12 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
         """The same, for the memory of it."""
         return msgspec.structs.replace(self, event=msgspec.structs.replace(self.event, urls=UNSET))
 
-    def headers(self, *, source: str) -> Headers:
+    @property
+    def trace(self) -> Trace:
+        """The job's."""
+        return Trace.of_job(self.event.customer_id, self.job_id)
+
+    def headers(self, *, source: str, traceparent: bytes | None = None) -> Headers:
         """CloudEvents in binary mode: the same submission, handed in twice, is the same event."""
         identity = f"{self.job_id}/{self.fingerprint}"
         return [
@@ -86,7 +91,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
             ("ce_time", self.submitted_at.isoformat().encode()),
             ("content-type", b"application/json"),
             ("imagelane-job-id", self.job_id.encode()),
-            ("traceparent", Trace.of_job(self.event.customer_id, self.job_id).parent()),
+            ("traceparent", traceparent or self.trace.parent()),
         ]
 
 

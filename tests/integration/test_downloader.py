@@ -26,6 +26,8 @@ from msgspec import UNSET
 
 from imagelane.contracts.codec import decode, encode
 from imagelane.contracts.events import ImageDownloaded, ImageRequested
+from imagelane.contracts.hosts import HostRecorded, host_key
+from imagelane.contracts.topics import HOSTS
 from imagelane.core.failures import Code, failure
 from imagelane.core.partitioning import partition_of
 from imagelane.core.recipes import original_key
@@ -34,7 +36,8 @@ from imagelane.downloader.settings import DownloaderSettings, Settings
 from imagelane.platform.guarded_http import HttpGuardSettings
 from imagelane.platform.lag import LagReader
 from imagelane.platform.producer import EventProducer
-from imagelane.platform.settings import DestinationSettings, KafkaSettings, StoreSettings
+from imagelane.platform.settings import KafkaSettings
+from imagelane.platform.store_settings import DestinationSettings, StoreSettings
 
 pytestmark = pytest.mark.kafka
 
@@ -54,10 +57,13 @@ class Images:
     url: str = ""
     requests: Counter[str] = field(default_factory=Counter)
     delay_seconds: float = 0.0
+    busy: set[str] = field(default_factory=set)
 
     async def answer(self, request: web.Request) -> web.Response:
         self.requests[request.path] += 1
         await asyncio.sleep(self.delay_seconds)
+        if request.path in self.busy:
+            return web.Response(status=429, headers={"Retry-After": "120"})
         if not request.path.startswith("/images/"):
             raise web.HTTPNotFound
         return web.Response(body=image_of(request.path))
@@ -76,7 +82,7 @@ async def images() -> AsyncIterator[Images]:
 class Reader:
     """Reads one topic from its beginning, further with each look."""
 
-    def __init__(self, kafka: KafkaSettings, topic: str) -> None:
+    def __init__(self, kafka: KafkaSettings, topic: str, partitions: int = PARTITIONS) -> None:
         self._consumer = Consumer(
             {
                 "bootstrap.servers": kafka.bootstrap_servers,
@@ -86,7 +92,7 @@ class Reader:
             }
         )
         name = kafka.topic(topic)
-        self._consumer.assign([TopicPartition(name, number, 0) for number in range(PARTITIONS)])
+        self._consumer.assign([TopicPartition(name, number, 0) for number in range(partitions)])
         self.records: list[Any] = []
 
     def look(self) -> list[Any]:
@@ -332,6 +338,30 @@ async def test_a_small_customer_is_not_behind_a_large_one_on_a_stalling_server(
         assert asyncio.get_running_loop().time() - began < 5
     assert {(one.customer_id, one.status) for one in road.outcomes()} == {("small", "ok")}
     await server.close()
+
+
+async def test_a_server_that_asks_for_a_pause_is_told_on_hosts(
+    kafka: KafkaSettings, road: Road, images: Images, tmp_path: Path
+) -> None:
+    told = Reader(kafka, HOSTS, partitions=1)
+
+    def last() -> HostRecorded | None:
+        records = told.look()
+        return decode(HOSTS, records[-1].value()) if records else None
+
+    images.busy.add("/images/busy.jpg")
+    async with downloading(kafka, tmp_path, retries=1):
+        await road.request(requested(f"{images.url}/images/busy.jpg"))
+        await until(lambda: last() is not None)
+    event = last()
+    assert event is not None
+    assert (event.host, event.state) == (images.url.removeprefix("http://"), "asked_to_wait")
+    assert (event.trouble, event.images_at_a_time) == (Code.RATE_LIMITED, 2)
+    assert event.resumes_at is not UNSET
+    assert 100 < (event.resumes_at - event.occurred_at).total_seconds() < 120
+    assert told.records[-1].key() == host_key(event)
+    assert b"acme" not in told.records[-1].value(), "nobody's images are named"
+    told.close()
 
 
 async def test_killed_and_started_again_it_loses_nothing(

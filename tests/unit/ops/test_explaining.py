@@ -17,6 +17,7 @@ from imagelane.ops.client.core.answers import (
     Notice,
     Output,
     Refusal,
+    Server,
     Step,
     Trail,
 )
@@ -78,6 +79,15 @@ def image(status: str, index: int = 700, **told: Any) -> Trail:
     )
 
 
+ASKED = Server(
+    host="shop.example",
+    state="asked_to_wait",
+    images_at_a_time=1,
+    resumes_at=NOW + timedelta(seconds=150),
+    code="rate_limited",
+    reason="the server asked for fewer requests, several times",
+)
+SLOWED = Server(host="shop.example", state="slowed", images_at_a_time=4)
 OUTPUT = Output(name="image", url="https://img.example/1.jpg", width=1, height=1, size_bytes=9)
 IMAGES: list[tuple[str, dict[str, Any], list[str]]] = [
     (
@@ -103,14 +113,67 @@ IMAGES: list[tuple[str, dict[str, Any], list[str]]] = [
         ],
     ),
     (
-        "one that others have overtaken is not only waiting for its turn",
-        {"trail": image("requested", 100)},
-        ["at least 400 images further down", "only the downloader's log and metrics tell"],
+        "one that is the first to wait",
+        {"trail": image("requested", 500, requested_at=AGO[20]), "server": SLOWED},
+        ["It waits since 20.0 s for the downloader, the first of its list that does. Its server"],
     ),
     (
-        "one whose server wants fewer requests",
-        {"trail": image("requested", 100), "server_asks_for_less": True},
-        ["Its server has asked for fewer requests before"],
+        "one that others have overtaken is not only waiting for its turn",
+        {"trail": image("requested", 100)},
+        [
+            "at least 400 images further down",
+            "No downloader says that it spares the image's server",
+            "only the downloader's log and metrics tell",
+        ],
+    ),
+    (
+        "one whose server is left alone for its 429",
+        {"trail": image("requested", 100), "server": ASKED},
+        [
+            "Its server, shop.example, is left alone until 12:03:00 UTC, as it asked (Retry-After): the server",
+            "several times (rate_limited); then it gets 1 image at a time.",
+        ],
+    ),
+    (
+        "one whose server has asked for a pause that has just ended",
+        {"trail": image("requested", 100), "server": replace(ASKED, resumes_at=AGO[5])},
+        ["has asked to be left alone (Retry-After): the server", "; it gets 1 image at a time."],
+    ),
+    (
+        "one whose server only fails, while its turn has not come either",
+        {"trail": image("requested", 700), "server": replace(ASKED, state="failing")},
+        ["200 images before it", "has failed round after round", "the next at 12:03:00 UTC"],
+    ),
+    (
+        "one whose server gets fewer images at a time",
+        {"trail": image("requested", 100), "server": SLOWED},
+        ["gets only 4 images at a time, since it takes longer to answer than before."],
+    ),
+    (
+        "one whose server has failed, and has a rate",
+        {
+            "trail": image("requested", 100),
+            "server": replace(
+                SLOWED, code="timeout", reason="took too long", requests_per_second=2.5
+            ),
+        },
+        [
+            "since it failed or took longer to answer than before: took too long (timeout).",
+            "It never gets more than 2.5 requests a second, by a setting.",
+        ],
+    ),
+    (
+        "one whose server has a rate",
+        {
+            "trail": image("requested", 100),
+            "server": replace(SLOWED, state="rated", requests_per_second=1.0),
+        },
+        ["Its server, shop.example, gets at most 1 request a second, by a setting."],
+    ),
+    (
+        "one whose server is in a state of a newer downloader's",
+        {"trail": image("requested", 100), "server": replace(SLOWED, state="asleep")},
+        ["Its server, shop.example, is asleep."],
     ),
     (
         "one that waits for the processor",
@@ -180,6 +243,11 @@ JOBS: list[tuple[str, dict[str, Any], list[str]]] = [
         "a job that nobody has read yet",
         {"job": replace(JOB, status="submitted", images=None, counts=Counts())},
         ["Kafka has the submission", "only intake's log tells"],
+    ),
+    (
+        "a job whose first waiting image waits for its server",
+        {"server": SLOWED},
+        ["The server of the first image that waits for the downloader, shop.example, gets only 4"],
     ),
     (
         "a refused job",
@@ -261,6 +329,11 @@ CUSTOMERS: list[tuple[str, dict[str, Any], list[str]]] = [
         "one without a call so far",
         {"lane": None, "others": [OTHER]},
         ["No call of this customer", "1 job is open; waiting are 30 images for the downloader"],
+    ),
+    (
+        "one whose first image waits for its server",
+        {"others": [OTHER], "server": SLOWED},
+        ["The server of the first image that waits for the downloader, shop.example, gets only 4"],
     ),
     (
         "one with two jobs",

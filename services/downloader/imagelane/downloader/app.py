@@ -14,6 +14,7 @@ from imagelane.contracts.topics import DOWNLOADED, REQUESTED
 from imagelane.downloader.core.backlog import Backlog, BacklogBounds
 from imagelane.downloader.deliveries import Deliveries
 from imagelane.downloader.fetch import OriginalFetcher
+from imagelane.downloader.host_log import HostLog
 from imagelane.downloader.pipeline import Pipeline
 from imagelane.downloader.settings import Settings
 from imagelane.platform.guarded_http import GuardedClient
@@ -21,12 +22,15 @@ from imagelane.platform.health import serving
 from imagelane.platform.health_groups import GroupPart
 from imagelane.platform.health_parts import StorePart
 from imagelane.platform.lag import LagReader, LagUnknownError
+from imagelane.platform.lifecycle import leave_with
 from imagelane.platform.producer import BY_IMAGE, EventProducer
 from imagelane.platform.stores import Stores
 from imagelane.platform.topology import TopologyWatch
+from imagelane.platform.tracing import open_tracing
 from imagelane.platform.work import WorkConsumer, WorkLimits
 
 SERVICE: Final = "downloader"
+SOURCE: Final = f"/services/{SERVICE}"
 PROCESSOR: Final = "processor"
 BACKLOG_SECONDS: Final = 1.0
 MAX_RECORD_SECONDS: Final = 6 * 3_600.0
@@ -37,11 +41,14 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Fetches what is requested until `stop` is set. Raises whatever it cannot go on from."""
     _allow_all_descriptors()
     async with AsyncExitStack() as resources:
+        tracing = resources.enter_context(open_tracing(SERVICE, settings.kafka))
         topology = TopologyWatch(settings, SERVICE)
         await topology.require()
         stores = await Stores.open(settings.store)
         resources.push_async_callback(stores.close)
-        producer = EventProducer(settings.kafka, source=f"/services/{SERVICE}", overrides=BY_IMAGE)
+        producer = EventProducer(
+            settings.kafka, source=f"/services/{SERVICE}", overrides=BY_IMAGE, tracing=tracing
+        )
         resources.push_async_callback(producer.close)
         client = await resources.enter_async_context(GuardedClient(settings.http))
         consumer = WorkConsumer(
@@ -60,6 +67,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             client, stores.private, max_image_bytes=own.max_image_bytes, formats=own.formats
         )
         pipeline = Pipeline(consumer, deliveries, fetcher, client.policy, backlog, own)
+        hosts = HostLog(producer, pipeline.schedule, source=SOURCE)
 
         group = GroupPart(
             SERVICE, [REQUESTED], lag, lambda: replace(consumer.state, held=pipeline.held)
@@ -71,11 +79,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             running = [
                 tasks.create_task(pipeline.run()),
                 tasks.create_task(_watch_backlog(lag, backlog, pipeline)),
+                tasks.create_task(hosts.run()),
                 tasks.create_task(group.run()),
                 tasks.create_task(store.run()),
                 tasks.create_task(topology.stand_guard()),
-                tasks.create_task(_leave_with(consumer.failed)),
-                tasks.create_task(_leave_with(deliveries.failed)),
+                tasks.create_task(leave_with(consumer.failed)),
+                tasks.create_task(leave_with(deliveries.failed)),
             ]
             await stop.wait()
             pipeline.close()
@@ -103,7 +112,3 @@ async def _watch_backlog(lag: LagReader, backlog: Backlog, pipeline: Pipeline) -
         pipeline.go_on()
         pipeline.measure()
         await asyncio.sleep(BACKLOG_SECONDS)
-
-
-async def _leave_with(failed: asyncio.Future[None]) -> None:
-    await failed

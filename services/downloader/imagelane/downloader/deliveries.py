@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+from msgspec import UNSET
+
 from imagelane.contracts.codec import UnreadableRecordError
 from imagelane.contracts.events import ImageDownloaded
 from imagelane.core.partitioning import spread_partition
+from imagelane.downloader.spans import DOWNLOAD
 from imagelane.platform.dead_letters import send_dead_letter
 from imagelane.platform.producer import EventProducer
 from imagelane.platform.settings import KafkaSettings
+from imagelane.platform.tracing import Done
 from imagelane.platform.work import WorkConsumer, WorkItem
 
 
@@ -39,7 +43,9 @@ class Deliveries:
             partitions=self._kafka.spread_partitions,
             spread=self._kafka.spread,
         )
-        self._follow(item, self._producer.send(event, partition=partition))
+        code = "" if event.failure is UNSET else event.failure.code
+        done = Done(DOWNLOAD, item.record.headers, event.seconds, code)
+        self._follow(item, self._producer.send(event, partition=partition, done=done))
 
     def bury(self, item: WorkItem, error: UnreadableRecordError) -> None:
         """Sends the request to its dead-letter topic."""

@@ -6,7 +6,7 @@ An image costs one task while it is fetched, and none while it waits.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import SystemRandom
 from typing import Final, Protocol
 
@@ -29,6 +29,7 @@ from imagelane.downloader.core.shares import CustomerShares
 from imagelane.downloader.fetch import Fetched, OriginalFetcher
 from imagelane.downloader.outcomes import downloaded, failed
 from imagelane.downloader.settings import DownloaderSettings
+from imagelane.downloader.spans import without_value
 from imagelane.platform.fetch_errors import FetchError
 from imagelane.platform.store import StoreUnavailableError
 from imagelane.platform.work import WorkItem
@@ -101,7 +102,7 @@ class Pipeline:
         self._policy = policy
         self._backlog = backlog
         self._settings = settings
-        self._schedule: HostSchedule[Image] = HostSchedule(
+        self.schedule: HostSchedule[Image] = HostSchedule(
             settings.concurrency, settings.pace(), settings.rates
         )
         self._gauges = metrics.ScheduleGauges()
@@ -137,15 +138,15 @@ class Pipeline:
     def go_on(self) -> None:
         """Starts what may start now. To be called whenever something outside has changed."""
         now = self._time()
-        while not self._is_held() and (start := self._schedule.next(now)) is not None:
+        while not self._is_held() and (start := self.schedule.next(now)) is not None:
             image = start.work
             self._leave(image)
             if image.item.revoked:
-                self._schedule.released(start, now)
+                self.schedule.released(start, now)
             else:
                 self._tasks.create_task(self._try(start))
         self._set_alarm(now)
-        if self._schedule.waiting < self._settings.waiting_images and not self._is_held():
+        if self.schedule.waiting < self._settings.waiting_images and not self._is_held():
             self._room.set()
         else:
             self._room.clear()
@@ -158,7 +159,7 @@ class Pipeline:
     def measure(self) -> None:
         """Shows how it stands, to be called about once a second."""
         metrics.HELD.set(self._backlog.is_full)
-        self._gauges.show(self._schedule)
+        self._gauges.show(self.schedule)
 
     async def _take(self) -> None:
         taken = 0
@@ -192,7 +193,7 @@ class Pipeline:
             self._fail(item, requested, failure(error.code, error.detail))
             return
         server = rated_domain(url.host, self._settings.rates) or url.server
-        item.record = replace(item.record, value=None, headers=[])  # it may wait for long
+        item.record = without_value(item.record)  # it may wait for long
         self._wait(Image(item, requested, url, server), due=None)
         self._give_up_waiting(server)
 
@@ -209,7 +210,7 @@ class Pipeline:
             raise
         else:
             now = self._time()
-            self._schedule.answered(start, now, fetched.answer_seconds)
+            self.schedule.answered(start, now, fetched.answer_seconds)
             metrics.ANSWERS.observe(fetched.answer_seconds)
             self._backlog.stored(fetched.original.size_bytes)
             seconds = now - image.first_try_at
@@ -230,11 +231,11 @@ class Pipeline:
     def _after_failure(self, start: Start[Image], error: FetchError) -> None:
         image, now = start.work, self._time()
         if error.transient:
-            self._schedule.troubled(start, now, error.code, error.retry_after_seconds)
+            self.schedule.troubled(start, now, error.code, error.retry_after_seconds)
         elif error.code in NO_ANSWER:
-            self._schedule.released(start, now)
+            self.schedule.released(start, now)
         else:
-            self._schedule.answered(start, now, None)
+            self.schedule.answered(start, now, None)
         if error.transient and image.tries <= self._settings.retries:
             delay_seconds = retry_delay_seconds(
                 image.tries, self._random.random(), retry_after_seconds=error.retry_after_seconds
@@ -246,7 +247,7 @@ class Pipeline:
         self._give_up_waiting(start.server)
 
     def _give_up_waiting(self, server: str) -> None:
-        for image, code in self._schedule.abandoned(server, self._time()):
+        for image, code in self.schedule.abandoned(server, self._time()):
             self._leave(image)
             metrics.GIVEN_UP.inc()
             self._fail_image(image, failure(code))
@@ -254,15 +255,15 @@ class Pipeline:
     def _wait(self, image: Image, *, due: float | None) -> None:
         customer = image.requested.customer_id
         if due is None:
-            self._schedule.put(image.server, customer, image, self._time())
+            self.schedule.put(image.server, customer, image, self._time())
         else:
-            self._schedule.put_later(image.server, customer, image, due)
-        if self._shares.enters(customer, self._schedule.ready.get(customer, 0)):
+            self.schedule.put_later(image.server, customer, image, due)
+        if self._shares.enters(customer, self.schedule.ready.get(customer, 0)):
             self._requests.hold(image.item)
 
     def _leave(self, image: Image) -> None:
         customer = image.requested.customer_id
-        if self._shares.leaves(customer, self._schedule.ready.get(customer, 0)):
+        if self._shares.leaves(customer, self.schedule.ready.get(customer, 0)):
             self._requests.resume(image.item)
 
     def _fail_image(self, image: Image, why: Failure) -> None:
@@ -286,7 +287,7 @@ class Pipeline:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        wakes_at = self._schedule.wakes_at()
+        wakes_at = self.schedule.wakes_at()
         if wakes_at is not None and not self._is_held():
             loop = asyncio.get_running_loop()
             self._alarm = loop.call_at(max(wakes_at, now), self.go_on)

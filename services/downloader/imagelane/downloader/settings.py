@@ -10,7 +10,8 @@ from imagelane.core.admission import canonical_host
 from imagelane.core.image_formats import DEFAULT_FORMATS, ImageFormat
 from imagelane.downloader.core.pace import PacePolicy
 from imagelane.platform.guarded_http import HttpGuardSettings
-from imagelane.platform.settings import ServiceSettings, SettingsGroup, StoreSettings
+from imagelane.platform.settings import ServiceSettings, SettingsGroup
+from imagelane.platform.store_settings import StoreSettings
 
 MIB: Final = 1024 * 1024
 Domain = Annotated[str, AfterValidator(canonical_host)]

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import msgspec
 import typer
-from yarl import URL
 
 from imagelane.ops.client.asking import ask
 from imagelane.ops.client.connection import AsJson, GatewayUrl, KeyFile, connection
-from imagelane.ops.client.core.answers import Freshness, Job, Lane, Page, Trail, read
+from imagelane.ops.client.core.answers import Freshness, Image, Job, Lane, Page, Trail, read
 from imagelane.ops.client.core.explaining import explain as explained
 from imagelane.ops.client.core.explanation import Facts
+from imagelane.ops.client.core.ids import is_image, is_job
 from imagelane.ops.client.gateway import Gateway, NotFoundError, quoted
 
 MANY_JOBS: Final = 100
 OPEN: Final = ("running", "accepted")
-RATE_LIMITED: Final = "rate_limited"
-_is_image: Final = re.compile(r"(?P<job>[a-z2-7]{32}):[0-9]+").fullmatch
-_is_job: Final = re.compile(r"[a-z2-7]{32}").fullmatch
 
 
 def explain(
@@ -43,13 +39,14 @@ def explain(
 async def _facts(api: Gateway, what: str) -> Facts:
     """Everything that the explanation needs; few questions, however much there is."""
     trail = job = None
-    image = _is_image(what)
-    if image is not None or _is_job(what):
+    image = is_image(what)
+    if image is not None or is_job(what):
         job_id = image["job"] if image is not None else what
         job = read(await api.get(f"/v1/jobs/{job_id}"), Job)
         trail = None if image is None else await _trail(api, what, job)
     customer = what if job is None else job.customer_id
     others = await _open_jobs(api, customer)
+    waiting = trail if image is not None else await _first_waiting(api, [job] if job else others)
     lane = await _lane(api, customer, must_exist=job is None and not others)
     return Facts(
         now=datetime.now(UTC),
@@ -59,7 +56,7 @@ async def _facts(api: Gateway, what: str) -> Facts:
         image_id=what if image is not None and trail is None else None,
         lane=lane,
         others=[one for one in others if job is None or one.job_id != job.job_id],
-        server_asks_for_less=trail is not None and await _asks_for_less(api, trail),
+        server=None if waiting is None else waiting.server,
         behind=read(await api.get("/v1/freshness"), Freshness).behind,
     )
 
@@ -97,19 +94,14 @@ async def _open_jobs(api: Gateway, customer: str) -> list[Job]:
     return found
 
 
-async def _asks_for_less(api: Gateway, trail: Trail) -> bool:
-    """Whether images of the job failed because the image's server wanted fewer requests."""
-    image = trail.image
-    host = _host(image.url) if image.status == "requested" else None
-    if host is None:
-        return False
-    params = {"code": RATE_LIMITED, "text": f"//{host}", "limit": "1"}
-    page = read(await api.get(f"/v1/jobs/{image.job_id}/images", params), Page)
-    return bool(page.items)
-
-
-def _host(url: str | None) -> str | None:
-    try:
-        return URL(url or "").host
-    except ValueError:
+async def _first_waiting(api: Gateway, jobs: list[Job]) -> Trail | None:
+    """The first image that the downloader has not come to, or not got yet, of the oldest job that has one."""
+    waiting = [one for one in jobs if one.counts.requested > one.counts.downloaded]
+    if not waiting:
         return None
+    job = min(waiting, key=lambda one: one.accepted_at or datetime.max.replace(tzinfo=UTC))
+    params = {"status": "requested", "limit": "1"}
+    page = read(await api.get(f"/v1/jobs/{job.job_id}/images", params), Page)
+    if not page.items:
+        return None
+    return await _trail(api, read(page.items[0], Image).image_id, job)

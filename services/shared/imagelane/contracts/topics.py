@@ -7,6 +7,7 @@ from typing import Final
 from imagelane.contracts import commands as c
 from imagelane.contracts import dead_letters as d
 from imagelane.contracts import events as e
+from imagelane.contracts import hosts as h
 from imagelane.contracts import keys as k
 from imagelane.contracts import notices as n
 
@@ -26,6 +27,7 @@ CALLS: Final = "calls"
 TOPOLOGY: Final = "topology"
 KEYS: Final = "keys"
 NOTICES: Final = "notices"
+HOSTS: Final = "hosts"
 DLQ_DECISIONS: Final = "dlq-decisions"
 
 EVENTS_OF: Final[dict[str, tuple[type[e.Event], ...]]] = {
@@ -44,6 +46,7 @@ EVENTS_OF: Final[dict[str, tuple[type[e.Event], ...]]] = {
     TOPOLOGY: (e.TopologyRecorded,),
     KEYS: (k.KeyRecorded,),
     NOTICES: (n.NoticeRecorded,),
+    HOSTS: (h.HostRecorded,),
     DLQ_DECISIONS: (d.DeadLetterDecided,),
 }
 """The closed list for every topic but `urls`, which takes `ListSubmitted` in three shapes."""

@@ -7,6 +7,7 @@ like what does not exist. Lists come in pages: give `next_cursor` back as `curso
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Self
 
 from msgspec.structs import replace
@@ -39,6 +40,7 @@ from imagelane.tracking.lane_queries import (
     page_of_dead_letters,
     page_of_lanes,
 )
+from imagelane.tracking.server_queries import find_server
 from imagelane.tracking.trails import calls_with, concerns_image, in_causal_order, taken
 from imagelane.tracking.views import (
     CallStatus,
@@ -155,12 +157,16 @@ class Queries:
             calls = await images.calls_of_job(connection, job)
             seqs = calls_with(calls, index, "asked", "planned")
             of_calls = await images.steps_of_calls(connection, job["customer_id"], seqs)
+            server = None
+            if state == "requested":
+                server = await find_server(connection, image.url, datetime.now(UTC))
         steps = [*own, *(row for row in of_job if concerns_image(row, index)), *of_calls]
         return ImageTrail(
             image=replace(image, call=max(calls_with(calls, index, "planned"), default=None)),
             customer_id=job["customer_id"],
             trace_id=Trace.of_image(job["customer_id"], job_id, index).trace_id,
             steps=in_causal_order(map(taken, steps)),
+            server=server,
         )
 
     async def lanes(

@@ -27,7 +27,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_REVISION: Final = "0002"
+SCHEMA_REVISION: Final = "0003"
 """The migration that makes these tables. Who reads another one's would read nonsense."""
 
 metadata: Final = MetaData()
@@ -260,6 +260,19 @@ dead_letters: Final = _table(
     Column("dead_letter_offset", BigInteger),
 )
 Index("dead_letters_by_age", dead_letters.c.at)
+
+hosts: Final = _table(
+    "hosts",
+    _key("host", Text),
+    _key("worker", Text),
+    Column("state", Text, nullable=False),
+    Column("images_at_a_time", Integer),
+    Column("resumes_at", BigInteger),
+    Column("trouble", Text),
+    Column("requests_per_second", Float),
+    Column("told_at", BigInteger, nullable=False),
+    Column("holds_until", BigInteger, nullable=False),
+)
 
 forgotten: Final = _table(
     "forgotten",

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from imagelane.contracts.notices import NoticeState
 from imagelane.contracts.parts import Failure
+from imagelane.tracking.server_views import ServerStatus
 
 View = TypeVar("View")
 
@@ -185,12 +186,16 @@ class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ImageTrail(Struct, frozen=True, kw_only=True):
-    """An image with all its steps, in causal order, though some ran in parallel. One trace has them all."""
+    """An image with all its steps, in causal order, though some ran in parallel. One trace has them all.
+
+    `server` is how the downloader spares its server at the moment, if it waits for that and it does.
+    """
 
     image: ImageStatus
     customer_id: str
     trace_id: str
     steps: list[Step]
+    server: ServerStatus | None = None
 
 
 class CallOfJob(Struct, frozen=True, kw_only=True):

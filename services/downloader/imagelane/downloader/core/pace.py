@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
+from imagelane.contracts.hosts import HostState
+
 STRANGER_LIMIT: Final = 2  # before its first answer, a server may hold up no more than this
 STRANGE_AFTER_FAILURES: Final = 3
 PROBED_AFTER_ROUNDS: Final = 4
@@ -50,6 +52,7 @@ class HostPace:
     """One server's limit and what it follows from. All times are of one monotonic clock, in seconds."""
 
     __slots__ = (  # there may be one for each of tens of thousands of waiting images
+        "_asked_until",
         "_cut_at",
         "_failed_rounds",
         "_failing_since",
@@ -73,6 +76,7 @@ class HostPace:
         self._throttling = throttling or Throttling()
         self._limit = float(min(policy.start, policy.most))
         self._free_growth = True
+        self._asked_until = -inf
         self._cut_at = -inf
         self._has_answered = False
         self._failures = 0
@@ -99,6 +103,19 @@ class HostPace:
     def limit(self) -> int:
         """How many images may be under way, from 1 to the policy's `most`."""
         return min(int(self._limit), STRANGER_LIMIT) if self.is_stranger else int(self._limit)
+
+    @property
+    def is_slowed(self) -> bool:
+        """Whether it gets fewer images at a time than a server that nothing is known of."""
+        return self._limit < min(self._policy.start, self._policy.most)
+
+    def sparing(self, now: float) -> HostState | None:
+        """Why it gets less than it could, if so: the reason that holds longest."""
+        if now < self._asked_until >= self.resumes_at:
+            return "asked_to_wait"
+        if self._failed_rounds >= PROBED_AFTER_ROUNDS:
+            return "failing"
+        return "slowed" if self.is_slowed else None
 
     def may_start(self, now: float) -> bool:
         """Whether one more image may be fetched now."""
@@ -142,7 +159,8 @@ class HostPace:
                 self._throttling.pauses_failing += 1
                 self._probe_seconds = min(self._probe_seconds * 2, MAX_PROBE_SECONDS)
         if retry_after_seconds is not None:
-            self._pause_until(now + retry_after_seconds)
+            self._asked_until = now + retry_after_seconds
+            self._pause_until(self._asked_until)
             self._throttling.pauses_asked += 1
 
     def _pause_until(self, then: float) -> None:

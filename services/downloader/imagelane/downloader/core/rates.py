@@ -12,16 +12,16 @@ BURST_SECONDS: Final = 0.1  # what a late timer may make up for
 class Rate:
     """Requests of one domain. All times are of one monotonic clock, in seconds."""
 
-    __slots__ = ("_interval_seconds", "free_at")
+    __slots__ = ("free_at", "requests_per_second")
 
     def __init__(self, requests_per_second: float) -> None:
-        self._interval_seconds = 1.0 / requests_per_second
+        self.requests_per_second = requests_per_second
         self.free_at = -inf
         """When the next request may start."""
 
     def started(self, now: float) -> None:
         """A request has started."""
-        self.free_at = max(self.free_at, now - BURST_SECONDS) + self._interval_seconds
+        self.free_at = max(self.free_at, now - BURST_SECONDS) + 1.0 / self.requests_per_second
 
 
 def rated_domain(host: str, rates: Mapping[str, float]) -> str | None:

@@ -12,68 +12,22 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Final, Generic, TypeVar
 
 from imagelane.core.failures import Code
 from imagelane.core.fairness import FairQueue
+from imagelane.downloader.core.hosts import NO_TURN, PROMISING, Host, Sparing
 from imagelane.downloader.core.pace import HostPace, PacePolicy, Throttling
 from imagelane.downloader.core.rates import Rate
 
 STRANGERS_SHARE: Final = 4  # of the slots for known servers: a fifth of them all
 MAX_IDLE_HOSTS: Final = 10_000
 FORGOTTEN_AT_ONCE: Final = 8
-NO_TURN: Final = -1
-PROMISING: Final = 8
 
 Work = TypeVar("Work")
-
-
-@dataclass(slots=True, eq=False)
-class _Host(Generic[Work]):
-    pace: HostPace
-    rate: Rate | None = None
-    again: deque[tuple[Hashable, Work]] | None = None
-    waiting: FairQueue[Work] = field(default_factory=FairQueue)
-    trouble: Code = Code.UNREACHABLE
-    delayed: int = 0
-    ticket: int = NO_TURN
-    is_ready: bool = False
-    wakes_at: float = 0.0
-
-    @property
-    def has_work(self) -> bool:
-        return bool(self.again or self.waiting)
-
-    @property
-    def is_idle(self) -> bool:
-        return not (self.has_work or self.delayed or self.pace.in_flight)
-
-    @property
-    def is_promising(self) -> bool:
-        """Many images wait for it: a customer's ten good servers go before its thousands of odd ones."""
-        return self.pace.is_new and len(self.waiting) >= PROMISING
-
-    @property
-    def customer(self) -> Hashable:
-        return self.again[0][0] if self.again else self.waiting.turn
-
-    def by_customer(self) -> Iterator[tuple[Hashable, int]]:
-        yield from self.waiting.lengths()
-        yield from ((customer, 1) for customer, _ in self.again or ())
-
-    @property
-    def resumes_at(self) -> float:
-        at = self.pace.resumes_at
-        return at if self.rate is None else max(at, self.rate.free_at)
-
-    def may_start(self, now: float) -> bool:
-        return self.has_work and self.pace.may_start(now) and now >= self.resumes_at
-
-    def take(self) -> Work:
-        return self.again.popleft()[1] if self.again else self.waiting.take()
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +37,7 @@ class Start(Generic[Work]):
     work: Work
     server: str
     started_at: float
-    host: _Host[Work] = field(repr=False)
+    host: Host[Work] = field(repr=False)
     as_stranger: bool
 
 
@@ -98,11 +52,12 @@ class HostSchedule(Generic[Work]):
         self._rates = rates or {}
         self._stranger_slots = max(1, slots // STRANGERS_SHARE)
         self._policy = policy
-        self._hosts: dict[str, _Host[Work]] = {}
-        self._strangers: FairQueue[tuple[str, _Host[Work], int]] = FairQueue()
-        self._known: FairQueue[tuple[str, _Host[Work], int]] = FairQueue()
+        self._hosts: dict[str, Host[Work]] = {}
+        self._spared: dict[str, Host[Work]] = {}
+        self._strangers: FairQueue[tuple[str, Host[Work], int]] = FairQueue()
+        self._known: FairQueue[tuple[str, Host[Work], int]] = FairQueue()
         self._strangers_in_flight = 0
-        self._alarms: list[tuple[float, int, str, _Host[Work], tuple[Hashable, Work] | None]] = []
+        self._alarms: list[tuple[float, int, str, Host[Work], tuple[Hashable, Work] | None]] = []
         self._numbers = count()
         self.in_flight = 0
         self.waiting = 0
@@ -159,6 +114,8 @@ class HostSchedule(Generic[Work]):
         if was_stranger and not host.pace.is_stranger:
             host.ticket = NO_TURN  # among the strangers, it would wait behind thousands that stall
         self._recount(host)
+        if host.pace.is_slowed:
+            self._spared[start.server] = host
         self.released(start, now)
 
     def troubled(
@@ -166,6 +123,7 @@ class HostSchedule(Generic[Work]):
     ) -> None:
         """The server failed in a way that may pass."""
         start.host.trouble = code
+        self._spared[start.server] = start.host
         start.host.pace.troubled(start.started_at, now, retry_after_seconds)
         self._recount(start.host)
         self.released(start, now)
@@ -188,17 +146,28 @@ class HostSchedule(Generic[Work]):
         given_up = []
         while host.has_work:
             self._count(host, host.customer, -1)
-            given_up.append((host.take(), host.trouble))
+            given_up.append((host.take(), host.trouble or Code.UNREACHABLE))
         self.waiting -= len(given_up)
         return given_up
 
-    def _count(self, host: _Host[Work], customer: Hashable, more: int) -> None:
+    def spared(self, now: float) -> dict[str, Sparing]:
+        """Servers for which something waits that could go faster. Looks at each one that is spared."""
+        found = {}
+        for server, host in list(self._spared.items()):
+            sparing = host.sparing(now)
+            if sparing is None:
+                del self._spared[server]
+            elif sparing.waiting:
+                found[server] = sparing
+        return found
+
+    def _count(self, host: Host[Work], customer: Hashable, more: int) -> None:
         if host.is_ready:
             count = self.ready.pop(customer, 0) + more
             if count:
                 self.ready[customer] = count
 
-    def _recount(self, host: _Host[Work]) -> None:
+    def _recount(self, host: Host[Work]) -> None:
         """After what a server did: it may have become known, or a stranger."""
         if host.is_ready is host.pace.is_stranger:
             more = 1 if host.pace.is_stranger is False else -1
@@ -207,24 +176,28 @@ class HostSchedule(Generic[Work]):
                 self._count(host, customer, count * more)
             host.is_ready = more > 0
 
-    def _host(self, server: str) -> _Host[Work]:
+    def _host(self, server: str) -> Host[Work]:
         host = self._hosts.get(server)
         if host is None:
             if len(self._hosts) >= MAX_IDLE_HOSTS:
                 self._forget_some()
             per_second = self._rates.get(server)
-            host = self._hosts[server] = _Host(
+            host = self._hosts[server] = Host(
                 HostPace(self._policy, self.throttling), Rate(per_second) if per_second else None
             )
+            if per_second:
+                self._spared[server] = host
         return host
 
     def _forget_some(self) -> None:
         for server, host in list(islice(self._hosts.items(), FORGOTTEN_AT_ONCE)):
             del self._hosts[server]
-            if not host.is_idle:
+            if host.is_idle:
+                self._spared.pop(server, None)
+            else:
                 self._hosts[server] = host  # to the end: others are looked at next time
 
-    def _enrol(self, server: str, host: _Host[Work], now: float) -> None:
+    def _enrol(self, server: str, host: Host[Work], now: float) -> None:
         """Gives the server a turn if it may start something, an alarm if it only has to wait."""
         pace = host.pace
         if host.ticket != NO_TURN or not host.has_work or pace.in_flight >= pace.limit:
@@ -240,7 +213,7 @@ class HostSchedule(Generic[Work]):
             self._alarm(resumes_at, server, host, None)
 
     def _alarm(
-        self, due: float, server: str, host: _Host[Work], work: tuple[Hashable, Work] | None
+        self, due: float, server: str, host: Host[Work], work: tuple[Hashable, Work] | None
     ) -> None:
         heapq.heappush(self._alarms, (due, next(self._numbers), server, host, work))
 
@@ -255,7 +228,7 @@ class HostSchedule(Generic[Work]):
             self._enrol(server, host, now)
 
     def _next_of(
-        self, turns: FairQueue[tuple[str, _Host[Work], int]], now: float
+        self, turns: FairQueue[tuple[str, Host[Work], int]], now: float
     ) -> Start[Work] | None:
         is_full = (
             self._strangers_in_flight >= self._stranger_slots
@@ -264,8 +237,8 @@ class HostSchedule(Generic[Work]):
         )
         if is_full:
             return None
-        crowding: tuple[str, _Host[Work]] | None = None
-        found: tuple[str, _Host[Work]] | None = None
+        crowding: tuple[str, Host[Work]] | None = None
+        found: tuple[str, Host[Work]] | None = None
         while turns and found is None:
             server, host, ticket = turns.take()
             if ticket != host.ticket:
@@ -284,7 +257,7 @@ class HostSchedule(Generic[Work]):
             self._enrol(*crowding, now)
         return None if found is None else self._start(*found, now)
 
-    def _start(self, server: str, host: _Host[Work], now: float) -> Start[Work]:
+    def _start(self, server: str, host: Host[Work], now: float) -> Start[Work]:
         self._count(host, host.customer, -1)
         start = Start(host.take(), server, now, host, host.pace.is_stranger)
         self.waiting -= 1

@@ -69,6 +69,7 @@ class Changes:
     call_steps: list[Row] = field(default_factory=list)
     commands: list[Row] = field(default_factory=list)
     dead_letters: list[Row] = field(default_factory=list)
+    hosts: dict[tuple[str, str], Row] = field(default_factory=dict)
 
     def job(self, customer_id: str, job_id: str, at: int) -> Job:
         """The job to note something on that was of then."""

@@ -9,12 +9,14 @@ from msgspec import UNSET
 
 from imagelane.contracts import commands as c
 from imagelane.contracts import events as e
+from imagelane.contracts import hosts as h
 from imagelane.contracts import notices as n
 from imagelane.contracts.image_sets import unpack
 from imagelane.tracker.core import fold_calls, fold_images
 from imagelane.tracker.core.changes import (
     Changes,
     Place,
+    Row,
     held,
     known,
     milliseconds,
@@ -135,6 +137,26 @@ def _noticed(changes: Changes, place: Place, event: n.NoticeRecorded) -> None:
         _job_step(changes, place, kind, event)
 
 
+def _host_told(changes: Changes, _place: Place, event: h.HostRecorded) -> None:
+    """The last word of each downloader; the database keeps the newest one, too."""
+    at_a_time = None if event.images_at_a_time is UNSET else held(event.images_at_a_time)
+    key = plain(event.host), plain(event.worker)
+    row: Row = {
+        "host": key[0],
+        "worker": key[1],
+        "state": event.state,
+        "images_at_a_time": at_a_time,
+        "resumes_at": moment(event.resumes_at),
+        "trouble": known(event.trouble),
+        "requests_per_second": event.requests_per_second or None,
+        "told_at": milliseconds(event.occurred_at),
+        "holds_until": milliseconds(event.holds_until),
+    }
+    have = changes.hosts.get(key)
+    if have is None or row["told_at"] >= have["told_at"]:
+        changes.hosts[key] = row
+
+
 _COMMANDS: Final[dict[type[e.Event], Kind]] = {
     c.CancelJob: Kind.JOB_CANCEL_ASKED,
     c.DeleteJob: Kind.JOB_DELETE_ASKED,
@@ -182,6 +204,7 @@ _FOLDS: Final[dict[type[e.Event], Fold]] = {
     e.LaneRecorded: fold_calls.recorded,
     e.CallCompleted: fold_calls.completed,
     n.NoticeRecorded: _noticed,
+    h.HostRecorded: _host_told,
     **dict.fromkeys(_COMMANDS, _commanded),
 }
 """`LaneTold` tells what `JobRecorded` has recorded before; ticks, hints and the topology tell nothing of a job."""

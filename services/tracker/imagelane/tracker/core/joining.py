@@ -38,12 +38,16 @@ class Rows:
     call_steps: list[Row] = field(default_factory=list)
     commands: list[Row] = field(default_factory=list)
     dead_letters: list[Row] = field(default_factory=list)
+    hosts: list[Row] = field(default_factory=list)
 
 
 def join(known: Known, changes: Changes, change: int) -> Rows:
     """The rows after the batch. `known` and `changes` are used up. Jobs are numbered on from `change`."""
     made = Rows(
-        call_steps=changes.call_steps, commands=changes.commands, dead_letters=changes.dead_letters
+        call_steps=changes.call_steps,
+        commands=changes.commands,
+        dead_letters=changes.dead_letters,
+        hosts=list(changes.hosts.values()),
     )
     gone = known.forgotten
     jobs = (job for job in changes.jobs.values() if job.number not in gone)

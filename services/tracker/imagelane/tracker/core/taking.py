@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from imagelane.contracts.codec import UnreadableRecordError, decode
-from imagelane.contracts.dead_letters import number_in, service_in, told_in
+from imagelane.contracts.dead_letters import MAX_PARTITION, number_in, service_in, told_in
 from imagelane.contracts.image_sets import UnreadableImageSetError
 from imagelane.contracts.topics import dead_letter_topic
 from imagelane.platform.records import Record
-from imagelane.tracker.core.changes import MAX_NUMBER, Changes, OutOfRangeError, Place, Row, plain
+from imagelane.tracker.core.changes import Changes, OutOfRangeError, Place, Row, plain
 from imagelane.tracker.core.fold import fold
 
 DEAD_LETTER: Final = dead_letter_topic("")
 OURSELVES: Final = "tracker"
-MAX_DIGITS: Final = len(str(MAX_NUMBER))
 MAX_KEY_CHARS: Final = 255
 MAX_REASON_CHARS: Final = 2_000
 
@@ -43,8 +42,8 @@ def _dead_letter(record: Record) -> Row:
     told = told_in(record.headers)
     source = Place(
         told.get("topic", record.topic),
-        number_in(told.get("partition"), record.partition, max_digits=MAX_DIGITS),
-        number_in(told.get("offset"), record.offset, max_digits=MAX_DIGITS),
+        number_in(told.get("partition"), record.partition, most=MAX_PARTITION),
+        number_in(told.get("offset"), record.offset),
     )
     service = service_in(told)
     row = _row(record, source, service, told.get("message", ""))

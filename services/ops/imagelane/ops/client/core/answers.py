@@ -171,13 +171,26 @@ class Step(Struct, frozen=True, kw_only=True):
     decided_by: str | None = None
 
 
+class Server(Struct, frozen=True, kw_only=True):
+    """How the downloader spares a server at the moment."""
+
+    host: str
+    state: str
+    images_at_a_time: int | None = None
+    resumes_at: datetime | None = None
+    requests_per_second: float | None = None
+    code: str | None = None
+    reason: str | None = None
+
+
 class Trail(Struct, frozen=True, kw_only=True):
-    """An image, and all that happened to it."""
+    """An image, and all that happened to it. `server`: its own, where that is why it waits."""
 
     image: Image
     customer_id: str
     trace_id: str
     steps: list[Step]
+    server: Server | None = None
 
 
 class Call(Struct, frozen=True, kw_only=True):

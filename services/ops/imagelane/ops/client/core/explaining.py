@@ -13,6 +13,7 @@ from imagelane.ops.client.core.explaining_image import explain_image, explain_un
 from imagelane.ops.client.core.explaining_job import explain_job
 from imagelane.ops.client.core.explanation import Explanation, Facts
 from imagelane.ops.client.core.lane_words import images, lane_goes_on, lane_says
+from imagelane.ops.client.core.server_words import FIRST_WAITING, server_says
 
 MUCH_BEHIND: Final = 1_000
 
@@ -38,9 +39,15 @@ def _explain_customer(facts: Facts) -> Explanation:
     return Explanation(
         subject=f"customer {facts.customer_id}",
         state="idle" if lane is None else lane.state,
-        why=" ".join([lane_says(lane, facts.now), *_waiting(facts)]),
+        why=" ".join([lane_says(lane, facts.now), *_waiting(facts), *_spared(facts)]),
         next=lane_goes_on(lane) if facts.others else "Nothing happens until a list is handed in.",
     )
+
+
+def _spared(facts: Facts) -> list[str]:
+    if facts.server is None:
+        return []
+    return [server_says(FIRST_WAITING, facts.server, facts.now)]
 
 
 def _waiting(facts: Facts) -> list[str]:

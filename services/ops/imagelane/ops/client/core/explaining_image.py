@@ -8,6 +8,7 @@ from typing import Final
 from imagelane.ops.client.core.answers import Image, Job, Lane, Trail
 from imagelane.ops.client.core.explanation import Explanation, Facts
 from imagelane.ops.client.core.lane_words import ago, images, lane_goes_on, lane_says, requested
+from imagelane.ops.client.core.server_words import server_says
 from imagelane.ops.durations import spoken
 
 RECORDED: Final = "outcome.recorded"
@@ -15,10 +16,9 @@ FINAL: Final = frozenset({"delivered", "failed", "cancelled"})
 NOT_KNOWN_OF_OTHERS: Final = (
     "How many images of other customers are served in between, the API does not tell."
 )
-THROTTLED: Final = "Its server has asked for fewer requests before, so it is likely spared now."
+NOT_SPARED: Final = "No downloader says that it spares the image's server."
 NOT_KNOWN_OF_DOWNLOADS: Final = (
-    "Whether its server is spared, slow, or tried again after a failure, only the downloader's log and"
-    " metrics tell."
+    "Whether it is under way, or waits for another try, only the downloader's log and metrics tell."
 )
 
 
@@ -112,11 +112,11 @@ def _requested(image: Image, job: Job, facts: Facts) -> tuple[str, str, str]:
     since = "" if image.requested_at is None else f" since {spoken(facts.now - image.requested_at)}"
     past = job.counts.downloaded - image.index
     after = "It is downloaded next, then processed, then ready for a call."
+    spared = "" if facts.server is None else server_says("Its server", facts.server, facts.now)
     if past > 0:
-        spared = THROTTLED if facts.server_asks_for_less else ""
         why = (
             f"It waits{since} for the downloader, which has passed at least {images(past)} further down its list,"
-            f" so it is not only waiting for its turn. {spared}".rstrip()
+            f" so it is not only waiting for its turn. {spared or NOT_SPARED}"
         )
         return why, after, NOT_KNOWN_OF_DOWNLOADS
     before = -past
@@ -126,9 +126,12 @@ def _requested(image: Image, job: Job, facts: Facts) -> tuple[str, str, str]:
         if others > 0
         else ""
     )
+    if before == 0:
+        why = f"It waits{since} for the downloader, the first of its list that does.{more} {spared}"
+        return why.rstrip(), after, NOT_KNOWN_OF_DOWNLOADS
     why = (
         f"It waits{since} for its turn at the downloader: at least {images(before)} before it in its list"
-        f" wait, too{_at_pace(before + 1, job.counts.downloaded, job, facts.now)}.{more}"
+        f" wait, too{_at_pace(before + 1, job.counts.downloaded, job, facts.now)}.{more} {spared}".rstrip()
     )
     return why, after, NOT_KNOWN_OF_OTHERS
 

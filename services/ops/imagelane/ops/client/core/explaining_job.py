@@ -8,6 +8,7 @@ from typing import Final
 from imagelane.ops.client.core.answers import Job
 from imagelane.ops.client.core.explanation import Explanation, Facts
 from imagelane.ops.client.core.lane_words import ago, at, images, lane_goes_on, lane_says, requested
+from imagelane.ops.client.core.server_words import FIRST_WAITING, server_says
 
 SUBMITTED: Final = (
     "Kafka has the submission, and intake has not read its list yet.",
@@ -91,7 +92,10 @@ def _notice(job: Job, now: datetime) -> str:
 
 
 def _running(job: Job, facts: Facts) -> tuple[str, str, str]:
-    parts = [_steps(job), lane_says(facts.lane, facts.now)]
+    parts = [_steps(job)]
+    if facts.server is not None:
+        parts.append(server_says(FIRST_WAITING, facts.server, facts.now))
+    parts.append(lane_says(facts.lane, facts.now))
     if facts.others:
         jobs = (
             "1 other open job" if len(facts.others) == 1 else f"{len(facts.others)} other open jobs"

@@ -6,15 +6,15 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from imagelane.ops.client.core.answers import Job, Lane, Trail
+from imagelane.ops.client.core.answers import Job, Lane, Server, Trail
 
 
 class Facts(Struct, frozen=True, kw_only=True):
     """What the gateway was asked about, and answered at `now`.
 
     `trail` for an image, `job` for an image and a job; a customer has neither. `image_id` is of an image of the job
-    of which nothing is known. `others` are the customer's
-    other open jobs. `server_asks_for_less`: images of the job failed since the image's server wanted fewer requests.
+    of which nothing is known. `others` are the customer's other open jobs. `server` is spared, and has the image, or
+    else the first one that waits for the downloader, of the job or of the customer's oldest open one.
     `behind` is how many records the tracker has not read yet.
     """
 
@@ -25,7 +25,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     image_id: str | None = None
     lane: Lane | None = None
     others: list[Job] = []
-    server_asks_for_less: bool = False
+    server: Server | None = None
     behind: int = 0
 
 

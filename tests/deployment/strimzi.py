@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from tests.deployment.access import Rule, principals, rules_of
 
 from imagelane.contracts.topic_files import TopicFile, read_topic_files, schemas_folder
+from imagelane.ops.access import Rule, principals, rules_of
 
 COMPONENTS: Final = Path(__file__).parents[2] / "k8s" / "components"
 HEAD: Final = "# Made from schemas/topics by `python -m tests.deployment.strimzi --write`.\n"

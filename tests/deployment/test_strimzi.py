@@ -22,7 +22,7 @@ USERS = {
     for one in yaml.safe_load_all((COMPONENTS / "kafka-secured" / "users.yaml").read_text())
 }
 CHANGELOG = "imagelane-batcher-lanes-changelog"
-GROUP = KafkaSettings(bootstrap_servers="kafka:9092").group
+GROUP = KafkaSettings(bootstrap_servers="localhost:9092").group
 
 
 def allowed(kind: str, operation: str) -> dict[str, set[str]]:
@@ -75,7 +75,7 @@ def test_a_group_has_the_members_of_one_service() -> None:
     members = {
         name: users for name, users in allowed("group", "Read").items() if name != f"{GROUP('')}*"
     }
-    services = ("batcher", "dispatcher", "downloader", "intake", "notifier", "processor")
+    services = ("batcher", "dispatcher", "downloader", "intake", "notifier", "processor", "tracker")
     assert members == {GROUP(one): {one} for one in services} | {GROUP("intake-orders"): {"intake"}}
     assert allowed("group", "Read")[f"{GROUP('')}*"] == {"ops"}
 

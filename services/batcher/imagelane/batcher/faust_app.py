@@ -11,15 +11,17 @@ from collections.abc import Mapping
 from typing import Protocol, cast
 
 import faust
+from faust.auth import SASLCredentials, SSLCredentials
 from faust.transport.consumer import RecordMap
 from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.types import TP
+from faust.types.auth import CredentialsT
 from faust.types.transports import TransportT
 from mode import CrashingSupervisor, get_logger
 
 from imagelane.batcher.metrics import GAPS_IGNORED
 from imagelane.batcher.settings import Settings
-from imagelane.platform.settings import KafkaSettings, SettingsError
+from imagelane.platform.kafka_security import SecuritySettings
 
 TABLE = "lanes"
 LINGER_SECONDS = 0.02
@@ -111,12 +113,12 @@ class LaneApp(faust.App):
 def create_app(settings: Settings) -> LaneApp:
     """The application. Its id names the consumer group and the changelog, so it never changes."""
     kafka = settings.kafka
-    refuse_security(kafka)
     session_seconds = kafka.session_timeout_seconds
     app = LaneApp(
         kafka.group("batcher"),
         version=1,
         broker=[f"kafka://{one.strip()}" for one in kafka.bootstrap_servers.split(",")],
+        broker_credentials=credentials(kafka.security),
         broker_session_timeout=session_seconds,
         broker_heartbeat_interval=min(3.0, session_seconds / 4),
         broker_request_timeout=max(REQUEST_TIMEOUT_SECONDS, session_seconds + 5.0),
@@ -143,15 +145,15 @@ def create_app(settings: Settings) -> LaneApp:
     return app
 
 
-def refuse_security(kafka: KafkaSettings) -> None:
-    """Raises `SettingsError` for librdkafka properties that aiokafka would need under other names.
-
-    The mapping to `broker_credentials` and `ssl_context` belongs here.
-    """
-    unmapped = sorted(
-        name for name in kafka.client if name.startswith(("security.", "sasl.", "ssl."))
+def credentials(security: SecuritySettings) -> CredentialsT | None:
+    """What aiokafka shows the broker. None for plaintext. Raises `OSError` for a file that is gone."""
+    if not security.secures:
+        return None
+    if security.username is None:
+        return SSLCredentials(security.tls_context())
+    return SASLCredentials(
+        username=security.username,
+        password=security.password(),
+        mechanism=security.mechanism,
+        ssl_context=security.tls_context(),
     )
-    if unmapped:
-        raise SettingsError(
-            f"the batcher cannot use {', '.join(unmapped)} of IMAGELANE_KAFKA__CLIENT"
-        )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from imagelane.contracts.parts import PartitionCounts
-from imagelane.ops import acceptance, topics
+from imagelane.ops import acceptance, access_lists, topics
 from imagelane.ops.command_line import CommandSettings, Yes, fail
 from imagelane.ops.migration import Migration, NotReadyError
 from imagelane.platform.settings import load_or_exit
@@ -86,6 +86,42 @@ def migrate(
         migration.run(with_open_jobs=with_open_jobs)
     except (NotReadyError, topics.TopicsError) as error:
         fail(str(error))
+
+
+@app.command()
+def access(
+    show: Annotated[
+        bool, typer.Option("--show", help="Only print who may do what; no broker is asked.")
+    ] = False,
+    make_so: Annotated[
+        bool, typer.Option("--apply", help="Add what is missing, take away what is too much.")
+    ] = False,
+    principals: Annotated[
+        str, typer.Option(help="How the broker calls a service: `User:CN={service}` for example.")
+    ] = access_lists.PRINCIPALS,
+) -> None:
+    """Compares the broker's access lists with what follows from the topic files; exits 1 if they differ.
+
+    Of the deployment's principals alone: other people's entries are not looked at. See docs/kafka-security.md.
+    """
+    if "{service}" not in principals:
+        fail("--principals needs {service} in it", code=2)
+    lists = access_lists.AccessLists(load_or_exit(CommandSettings).kafka, principals)
+    if show:
+        typer.echo("\n".join(access_lists.shown(lists.wanted())))
+        return
+    try:
+        difference = lists.apply() if make_so else lists.compare()
+    except access_lists.AccessError as error:
+        fail(str(error))
+    for line in difference.lines():
+        typer.echo(line)
+    if make_so:
+        typer.echo("the access lists are now as the topic files say")
+    elif difference.missing or difference.too_much:
+        raise typer.Exit(1)
+    else:
+        typer.echo("the access lists are as the topic files say")
 
 
 def _tell(differences: list[topics.Difference]) -> None:

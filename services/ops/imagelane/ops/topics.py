@@ -106,12 +106,12 @@ def apply(
         deployment = look(settings, deployment_id)
     if not deployment.topic_differences() and _record(deployment, say):
         deployment = look(settings, deployment_id)  # another deployment may have been as quick
-    return _all_differences(deployment)
+    return all_differences(deployment)
 
 
 def check(settings: KafkaSettings, *, deployment_id: str = DEFAULT_DEPLOYMENT) -> list[Difference]:
     """What about the broker's topics is not as files, settings and record say. Raises `TopicsError`."""
-    return _all_differences(look(settings, deployment_id))
+    return all_differences(look(settings, deployment_id))
 
 
 def look(settings: KafkaSettings, deployment_id: str) -> Deployment:
@@ -178,7 +178,8 @@ def _record(deployment: Deployment, say: Callable[[str], None]) -> bool:
     return True
 
 
-def _all_differences(deployment: Deployment) -> list[Difference]:
+def all_differences(deployment: Deployment) -> list[Difference]:
+    """Everything that differs, the topics' configuration with it. Raises `TopicsError`."""
     settings, found = deployment.settings, deployment.found
     try:
         configs = topic_configs(deployment.admin, settings, found) if found else {}

@@ -21,6 +21,7 @@ from imagelane.contracts.topics import (
     PROCESSED,
     REQUESTED,
 )
+from imagelane.platform.groups import client_properties
 from imagelane.platform.settings import KafkaSettings
 
 WATCHED: Final = (JOBS, REQUESTED, DOWNLOADED, PROCESSED, COMPLETED, FINISHED)
@@ -109,9 +110,9 @@ class RoadWatch:
         self._lock = threading.Lock()
         self._consumer = Consumer(
             {
-                **settings.client,
-                "bootstrap.servers": settings.bootstrap_servers,
-                "group.id": f"{settings.topic_prefix}watch-{uuid.uuid4().hex}",
+                **client_properties(settings),
+                # Of the deployment's names, so that it may be looked for where access lists are.
+                "group.id": settings.group(f"watch-{uuid.uuid4().hex}"),
                 "enable.auto.commit": False,
                 "log_level": 0,
             }

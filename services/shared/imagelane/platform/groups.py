@@ -62,6 +62,16 @@ AWAITING_LEADER: Final = frozenset(
         "FENCED_LEADER_EPOCH",
     }
 )
+SECURITY: Final = "IMAGELANE_KAFKA__SECURITY__"
+BLAMED: Final = {
+    "_AUTHENTICATION": f"{SECURITY}USERNAME and {SECURITY}PASSWORD_FILE",
+    "_SSL": f"{SECURITY}CA_FILE, {SECURITY}CERTIFICATE_FILE and IMAGELANE_KAFKA__BOOTSTRAP_SERVERS,"
+    " whose names the broker's certificate must have",
+}
+BLAMED_OTHERWISE: Final = (
+    f"IMAGELANE_KAFKA__BOOTSTRAP_SERVERS, {SECURITY}PROTOCOL or IMAGELANE_KAFKA__CLIENT"
+)
+"""Which settings an error at start speaks of."""
 REACH_SECONDS: Final = 15.0
 CONFIGURE_SECONDS: Final = 5.0
 CONFIGURED_POLL_SECONDS: Final = 0.02
@@ -87,6 +97,7 @@ def client_properties(settings: KafkaSettings) -> dict[str, Property]:
     return {
         "log_level": ONLY_CRITICAL,
         **settings.client,
+        **settings.security.librdkafka_properties(),
         "bootstrap.servers": settings.bootstrap_servers,
     }
 
@@ -133,16 +144,18 @@ def require_topics(settings: KafkaSettings, topics: Sequence[str]) -> None:
         present = admin.list_topics(timeout=REACH_SECONDS).topics
     except KafkaException as error:
         admin.poll(0)  # hands over the troubles, of which the first one tells the most
-        why = [*troubles, error.args[0]][0].str()
+        why = [*troubles, error.args[0]][0]
         raise KafkaStartError(
-            f"no Kafka broker answers at {settings.bootstrap_servers} ({why}): start it, or correct "
-            "IMAGELANE_KAFKA__BOOTSTRAP_SERVERS or IMAGELANE_KAFKA__CLIENT"
+            f"no Kafka broker answers at {settings.bootstrap_servers} ({why.str()}): start it, or "
+            f"correct {BLAMED.get(why.name(), BLAMED_OTHERWISE)}"
         ) from None
+    unseen = "" if not settings.security.secures else ", or this client may not see it"
     for topic in map(settings.topic, topics):
         if topic not in present:
             raise KafkaStartError(
-                f"the topic {topic} does not exist on {settings.bootstrap_servers}: "
+                f"the topic {topic} does not exist on {settings.bootstrap_servers}{unseen}: "
                 "make the topics with `imagelane topics apply`"
+                + (", the access lists with `imagelane topics access --apply`" if unseen else "")
             )
 
 

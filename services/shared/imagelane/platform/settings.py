@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    FilePath,
     ValidationError,
-    ValidationInfo,
-    field_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from imagelane.platform.kafka_security import KafkaAccess
 
 ENV_PREFIX = "IMAGELANE_"
 ENV_NESTED = "__"
@@ -23,6 +30,15 @@ DEFAULT_DEPLOYMENT = "imagelane"
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+
+
+NO_JSON: Final = {
+    "dict_type": "must be a JSON object",
+    **dict.fromkeys(
+        ("list_type", "tuple_type", "set_type", "frozen_set_type"), "must be a JSON list"
+    ),
+}
+"""What the validation calls a valid dictionary or tuple, in the words of who sets a variable."""
 
 
 class SettingsError(Exception):
@@ -35,12 +51,9 @@ class SettingsGroup(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class KafkaSettings(SettingsGroup):
+class KafkaSettings(KafkaAccess):
     """How to reach the broker, and what the deployment's topics and groups are called."""
 
-    bootstrap_servers: str = Field(
-        min_length=1, description="`host:port` of one or more brokers, separated by commas."
-    )
     topic_prefix: str = Field(
         default="",
         pattern=r"^([a-z0-9][a-z0-9-]*[.-])?$",
@@ -86,10 +99,6 @@ class KafkaSettings(SettingsGroup):
         le=100_000,
         description="So many in a minute that cannot be read are never too many.",
     )
-    client: dict[str, str] = Field(
-        default_factory=dict,
-        description="Further librdkafka properties, as JSON, such as security settings.",
-    )
 
     def topic(self, name: str) -> str:
         """The topic's name on the broker."""
@@ -122,129 +131,19 @@ class HealthSettings(SettingsGroup):
     port: Port = Field(default=0, description="0 takes no port: nothing is served.")
 
 
-StoreKind = Literal["directory", "s3"]
-Place = TypeVar("Place", Path, str)
+class _AsItCame(EnvSettingsSource):
+    """Leaves a value that is no JSON as it is, so that the validation refuses it by its variable's name."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """The value that the JSON stands for, or the text."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
 
 
-def place_for(kind: StoreKind | None, wanted: StoreKind, place: Place | None) -> Place | None:
-    """The place itself if it is set exactly when the kind of store needs it, else `ValueError`."""
-    if kind == wanted and place is None:
-        raise ValueError(f"must be set for a store of kind {wanted}")
-    if kind not in (wanted, None) and place is not None:
-        raise ValueError(f"contradicts the kind {kind}")
-    return place
-
-
-class DestinationSettings(SettingsGroup):
-    """One place for results: a folder of a directory store or a bucket, and its public address."""
-
-    kind: StoreKind = Field(default="directory", description="What the results lie in.")
-    directory: Path | None = Field(
-        default=None, validate_default=True, description="For `directory`: the store's root."
-    )
-    bucket: str | None = Field(default=None, validate_default=True, description="For `s3`.")
-    prefix: str = Field(
-        default="",
-        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*/)*$",
-        description="A path inside the folder or bucket, with a slash at its end.",
-    )
-    public_base_url: str = Field(
-        pattern=r"^https?://[^\s]+[^/\s]$",
-        description="Before `/<job_id>/<index>/<output>.<ext>`; without a slash at its end.",
-    )
-
-    @field_validator("directory")
-    @classmethod
-    def _directory_fits_kind(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        return place_for(info.data.get("kind"), "directory", value)
-
-    @field_validator("bucket")
-    @classmethod
-    def _bucket_fits_kind(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return place_for(info.data.get("kind"), "s3", value)
-
-
-class S3Settings(SettingsGroup):
-    """How to reach S3, for the private part and for destinations of kind `s3`."""
-
-    endpoint_url: str | None = Field(default=None, description="Empty for AWS itself.")
-    region: str = Field(default="us-east-1", description="Any, for servers that have none.")
-    access_key_id: str | None = Field(default=None, description="None for the AWS chain.")
-    secret_access_key_file: FilePath | None = Field(
-        default=None,
-        validate_default=True,
-        description="A file with the secret of `access_key_id`; without both, the AWS chain.",
-    )
-    path_style: bool = Field(
-        default=False, description="`<endpoint>/<bucket>/…`, for servers without a name per bucket."
-    )
-    max_connections: int = Field(
-        default=64, ge=1, le=1_000, description="Kept open to the endpoint, by one process."
-    )
-
-    @field_validator("secret_access_key_file")
-    @classmethod
-    def _both_or_none(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if (value is None) != (info.data.get("access_key_id") is None):
-            raise ValueError("access_key_id and secret_access_key_file go together")
-        return value
-
-
-class StoreSettings(SettingsGroup):
-    """The object store: one private part, and the destinations that jobs may name."""
-
-    private_kind: StoreKind = Field(
-        default="directory", description="What accepted lists and originals lie in."
-    )
-    private_directory: Path | None = Field(
-        default=None, validate_default=True, description="For `directory`: the store's root."
-    )
-    private_bucket: str | None = Field(default=None, validate_default=True, description="For `s3`.")
-    private_prefix: str = Field(
-        default="",
-        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*/)*$",
-        description="A path inside the folder or bucket, with a slash at its end.",
-    )
-    destinations: dict[Name, DestinationSettings] = Field(min_length=1)
-    directory_fsync: bool = Field(
-        default=False,
-        description="Directories: wait for the disk with every write. Off, a loss of power (not of a process) may"
-        " take the last seconds' objects; on, a write of 1.4 MB costs 3 ms instead of 0.4.",
-    )
-    s3: S3Settings = S3Settings()
-
-    @field_validator("private_directory")
-    @classmethod
-    def _directory_fits_kind(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        return place_for(info.data.get("private_kind"), "directory", value)
-
-    @field_validator("private_bucket")
-    @classmethod
-    def _bucket_fits_kind(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return place_for(info.data.get("private_kind"), "s3", value)
-
-    @field_validator("destinations")
-    @classmethod
-    def _private_is_not_public(
-        cls, value: dict[str, DestinationSettings], info: ValidationInfo
-    ) -> dict[str, DestinationSettings]:
-        for name, one in value.items():
-            if _holds(one, info.data):
-                raise ValueError(f"destination {name!r} would publish the private part")
-        return value
-
-
-def _holds(destination: DestinationSettings, private: dict[str, Any]) -> bool:
-    """Whether the private part lies in what this destination serves to everybody."""
-    prefix: str = private.get("private_prefix") or ""
-    if destination.bucket is not None:
-        same = destination.bucket == private.get("private_bucket")
-        return same and prefix.startswith(destination.prefix)
-    directory: Path | None = private.get("private_directory")
-    if destination.directory is None or directory is None:
-        return False
-    served = (destination.directory / destination.prefix).resolve()
-    return (directory / prefix).resolve().is_relative_to(served)
+class _OfFileAsItCame(DotEnvSettingsSource, _AsItCame):
+    """The same for a file of variables."""
 
 
 class EnvironmentSettings(BaseSettings):
@@ -253,6 +152,21 @@ class EnvironmentSettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_NESTED, frozen=True, extra="ignore"
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then a file of variables where one is given."""
+        file = (
+            dotenv_settings.env_file if isinstance(dotenv_settings, DotEnvSettingsSource) else None
+        )
+        return init_settings, _AsItCame(settings_cls), _OfFileAsItCame(settings_cls, env_file=file)
 
 
 class ServiceSettings(EnvironmentSettings):
@@ -276,13 +190,42 @@ def variable_of(location: tuple[int | str, ...]) -> str:
     return ENV_PREFIX + ENV_NESTED.join(str(part).upper() for part in location)
 
 
-def load(settings: type[Settings]) -> Settings:
-    """The settings from the environment. Raises `SettingsError` that names every wrong variable."""
+def load(settings: type[Settings], *, environment_file: Path | None = None) -> Settings:
+    """The settings from the environment, and below it from a file of `NAME=value` lines, if one is given.
+
+    Raises `SettingsError` that names every wrong variable.
+    """
     try:
-        return settings()
+        return settings(_env_file=environment_file)
     except ValidationError as error:
-        wrong = [f"  {variable_of(one['loc'])}: {one['msg']}" for one in error.errors()]
+        wrong = [
+            f"  {variable_of(place)}: {reason.removeprefix('Value error, ')}"
+            for place, reason in _faults(settings, error)
+        ]
         raise SettingsError("settings are missing or wrong:\n" + "\n".join(wrong)) from None
+
+
+def _faults(
+    settings: type[BaseModel], error: ValidationError
+) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """Place and reason of each; of a group that is missing as a whole, what it needs."""
+    for one in error.errors():
+        place = one["loc"]
+        field = settings.model_fields.get(str(place[0])) if len(place) == 1 else None
+        group = None if field is None or one["type"] != "missing" else field.annotation
+        needed = _needed(group) if isinstance(group, type) else []
+        told = NO_JSON.get(one["type"], one["msg"])
+        yield from (((*place, *inner), reason) for inner, reason in needed or [((), told)])
+
+
+def _needed(group: type[object]) -> list[tuple[tuple[int | str, ...], str]]:
+    if not issubclass(group, BaseModel):
+        return []
+    try:
+        group.model_validate({})
+    except ValidationError as error:
+        return list(_faults(group, error))
+    return []
 
 
 def load_or_exit(settings: type[Settings]) -> Settings:

@@ -23,6 +23,7 @@ from imagelane.core.topology import (
 from imagelane.platform.broker_topics import found_topics, topic_configs
 from imagelane.platform.groups import KafkaStartError, admin_client, require_topics
 from imagelane.platform.latest_records import ReadingTooLongError, end_offsets, latest_records
+from imagelane.platform.rights import require_rights
 from imagelane.platform.settings import KafkaSettings, ServiceSettings
 
 LOOK_SECONDS: Final = 5.0
@@ -46,6 +47,7 @@ class TopologyWatch:
         kafka = settings.kafka
         self._settings = kafka
         self._topics = topics_of(service)
+        self._rights = rights_of(service)
         self._expected = expected_of(kafka, settings.deployment_id)
         self._admin = admin_client(kafka)
         self._record: TopologyRecorded | None = None
@@ -94,6 +96,7 @@ class TopologyWatch:
         names = [topic.name for topic in self._topics]
         await asyncio.to_thread(require_topics, self._settings, [TOPOLOGY, *names])
         try:
+            await asyncio.to_thread(require_rights, self._admin, self._settings, self._rights)
             await self._look()
         except (KafkaException, ReadingTooLongError) as error:
             raise KafkaStartError(f"the topics could not be looked at: {error}") from error
@@ -172,6 +175,15 @@ def topics_of(service: str) -> list[TopicFile]:
     files = read_topic_files(schemas_folder()).values()
     used = (one for one in files if service in (*one.producers, *one.consumers))
     return [one for one in used if one.name != TOPOLOGY]
+
+
+def rights_of(service: str) -> dict[str, list[str]]:
+    """What the service does with each topic, by the topic files; everybody reads the record."""
+    wanted = {TOPOLOGY: ["READ"]}
+    for topic in topics_of(service):
+        reads, writes = service in topic.consumers, service in topic.producers
+        wanted[topic.name] = ["READ"] * reads + ["WRITE"] * writes
+    return wanted
 
 
 def expected_of(kafka: KafkaSettings, deployment_id: str) -> Expected:

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from imagelane.ops.broker.jars import HERE, BrokerHome, BrokerSetupError
+from imagelane.ops.broker.secured import BrokerSecurity, write_properties
 from imagelane.ops.children import die_with_parent
 
 READY_SECONDS: Final = 60.0
@@ -63,13 +64,16 @@ class EmbeddedBroker:
         port: int = 0,
         heap_mib: int = HEAP_MIB,
         proxied: tuple[int, int] | None = None,
+        security: BrokerSecurity | None = None,
     ) -> None:
         """`port` 0 takes the one that the folder was made with, or a free one.
 
         `proxied` is one listener more: the port on which it listens, and the one that it tells clients.
+        Without `security` everybody on this machine may do everything.
         """
         self._home = home
         self._proxied = proxied
+        self._security = security
         self._heap_mib = heap_mib
         self._folder = folder.absolute()
         self._ports = self._choose_ports(port)
@@ -101,9 +105,12 @@ class EmbeddedBroker:
         for port in self._ports:
             _require_free(port)
         broker, controller = self._ports
-        settings = SETTINGS | {
-            "listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{broker}",
+        security = self._security
+        listener = "PLAINTEXT" if security is None else security.listener
+        settings = SETTINGS | ({} if security is None else security.properties())
+        settings |= {
+            "listeners": f"{listener}://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
+            "advertised.listeners": f"{listener}://{HOST}:{broker}",
             "controller.quorum.voters": f"1@{HOST}:{controller}",
             "log.dirs": str(self._folder / "log"),
         }
@@ -111,9 +118,8 @@ class EmbeddedBroker:
             own, told = self._proxied
             settings["listeners"] += f",PROXIED://{HOST}:{own}"
             settings["advertised.listeners"] += f",PROXIED://{HOST}:{told}"
-            settings["listener.security.protocol.map"] += ",PROXIED:PLAINTEXT"
-        lines = "".join(f"{name}={value}\n" for name, value in settings.items())
-        self._properties.write_text(lines, encoding="utf-8")
+            settings["listener.security.protocol.map"] += f",PROXIED:{listener}"
+        write_properties(self._properties, settings)
         if (self._folder / "log" / "meta.properties").exists():
             return
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
@@ -122,6 +128,7 @@ class EmbeddedBroker:
             "format",
             f"--cluster-id={cluster}",  # may begin with a dash: one argument
             f"--config={self._properties}",
+            *(() if security is None else security.format_arguments()),
         )
         done = subprocess.run(tool, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode != 0:
@@ -143,8 +150,10 @@ class EmbeddedBroker:
     def wait_ready(self, timeout_seconds: float = READY_SECONDS) -> None:
         """Waits until the broker answers a metadata request. Raises `BrokerSetupError`."""
         deadline = time.monotonic() + timeout_seconds
+        security = self._security
         client = AdminClient(
             {
+                **({} if security is None else security.operator.librdkafka_properties()),
                 "bootstrap.servers": self.bootstrap_servers,
                 "log_level": 0,
                 "reconnect.backoff.ms": 50,

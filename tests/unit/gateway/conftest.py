@@ -41,6 +41,7 @@ from imagelane.gateway.receiver import WebhookReceiver
 from imagelane.gateway.repeats import Repeats
 from imagelane.gateway.results import Results
 from imagelane.gateway.settings import GatewaySettings
+from imagelane.gateway.signing import Signing
 from imagelane.gateway.status import Status, TrackedStatus
 from imagelane.gateway.streams import Streams
 from imagelane.gateway.submitting import Submissions
@@ -224,7 +225,7 @@ def start(tmp_path: Path) -> Start:
         recent = Recent(max_jobs=100, max_seconds=60)
         tracked = TrackedStatus(database) if database is not None else None
         status: Status = tracked or tracker
-        looking = Looking(status, recent)
+        looking = Looking(status, recent, Signing())
         receiver = WebhookReceiver([Webhook(one) for one in secrets], kafka, settings)
         parts = Parts(
             health=Health(kafka),
@@ -240,7 +241,7 @@ def start(tmp_path: Path) -> Start:
                 rules=Rules({"default", "archive"}, AdmissionPolicy()),
             ),
             looking=looking,
-            results=Results(looking, status),
+            results=Results(looking, status, Signing()),
             streams=Streams(settings, looking, status),
             deciding=Deciding(settings, looking, status, deliveries),
             notifying=Notifying(masters),

@@ -15,7 +15,8 @@ from tests.unit.gateway.conftest import DEPLOYMENT_SECRET, OLD_SECRET, SECRET, S
 from imagelane.gateway.app import folders_of, listening, run, secrets_in
 from imagelane.gateway.public_files import PublicFolder
 from imagelane.gateway.settings import GatewaySettings, Settings
-from imagelane.platform.settings import DestinationSettings, SettingsError, load
+from imagelane.platform.settings import SettingsError, load
+from imagelane.platform.store_settings import DestinationSettings
 
 
 @pytest.fixture

@@ -98,6 +98,13 @@ async def test_a_parameter_that_is_wrong_is_named(start: Start, path: str, field
     assert (answer.status, answer.json["field"]) == (422, field)
 
 
+async def test_a_word_that_is_none_of_those_that_may_be_is_told_with_them(start: Start) -> None:
+    async with start() as gateway:
+        answer = await gateway.ask("GET", "/v1/jobs?status=done")
+    words = "accepted, finished, refused, running"
+    assert answer.json["detail"] == f"Invalid enum value 'done': it is one of {words}"
+
+
 @pytest.mark.parametrize(
     "path",
     [

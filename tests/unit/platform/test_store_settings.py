@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from imagelane.platform.settings import ENV_NESTED, ENV_PREFIX, SettingsError, StoreSettings, load
+from imagelane.platform.settings import ENV_NESTED, ENV_PREFIX, SettingsError, load
+from imagelane.platform.store_settings import StoreSettings
 from imagelane.platform.stores import destinations_of
 
 
@@ -34,7 +35,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch, changes: dict[str, str | None]) -> O
 def test_a_directory_for_each_part_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = loaded(monkeypatch, {}).store
     assert settings.private_directory == Path("private")
-    destination = destinations_of(settings.destinations)["main"]
+    destination = destinations_of(settings)["main"]
     assert (destination.name, destination.prefix) == ("main", "")
 
 
@@ -55,6 +56,20 @@ def test_a_directory_for_each_part_is_enough(monkeypatch: pytest.MonkeyPatch) ->
         ({"STORE__DESTINATIONS__MAIN__KIND": "s3"}, "STORE__DESTINATIONS__MAIN__BUCKET"),
         ({"STORE__DESTINATIONS__MAIN__BUCKET": "b"}, "STORE__DESTINATIONS__MAIN__BUCKET"),
         ({"STORE__S3__ACCESS_KEY_ID": "id"}, "STORE__S3__SECRET_ACCESS_KEY_FILE"),
+        ({"STORE__DESTINATIONS__MAIN__ACCESS": "presigned"}, "STORE__DESTINATIONS__MAIN__ACCESS"),
+        (
+            {"STORE__DESTINATIONS__MAIN__PRESIGNED_SECONDS": "604801"},
+            "STORE__DESTINATIONS__MAIN__PRESIGNED_SECONDS",
+        ),
+        (
+            {
+                "STORE__DESTINATIONS__MAIN__DIRECTORY": None,
+                "STORE__DESTINATIONS__MAIN__KIND": "s3",
+                "STORE__DESTINATIONS__MAIN__BUCKET": "b",
+                "STORE__DESTINATIONS__MAIN__ACCESS": "presigned",
+            },
+            "STORE__S3",
+        ),
         (
             {"STORE__S3__SECRET_ACCESS_KEY_FILE": "/nowhere/secret"},
             "STORE__S3__SECRET_ACCESS_KEY_FILE",

@@ -18,13 +18,13 @@ from imagelane.core.destinations import Destination
 from imagelane.core.failures import Code
 from imagelane.core.recipes import RECIPES
 from imagelane.platform.s3_store import S3Store, open_s3_client
-from imagelane.platform.settings import S3Settings
 from imagelane.platform.store import (
     ObjectHeaders,
     ObjectMissingError,
     ObjectStore,
     StoreUnavailableError,
 )
+from imagelane.platform.store_settings import S3Settings
 from imagelane.platform.stores import DirectoryStore, Stores
 from imagelane.processor import maker, messages
 from imagelane.processor.core.work import ImageWork

@@ -84,7 +84,7 @@ class Road:
         self.happened.append("stored")
         return self.outcome()
 
-    async def send(self, event: ImageProcessed) -> None:
+    async def send(self, event: ImageProcessed, **_: Any) -> None:
         await asyncio.sleep(0)
         if self.delivery_error is not None:
             raise self.delivery_error

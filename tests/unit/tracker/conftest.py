@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select
+from tests.postgresql import MISSING, own_database, server_programs, serving
 
 from imagelane.platform.records import Record
 from imagelane.tracker.core.changes import Changes
@@ -18,13 +19,35 @@ from imagelane.tracking.database import DatabaseSettings, writing_engine
 from imagelane.tracking.queries import Queries
 from imagelane.tracking.tables import metadata
 
+OPTION = "--tracker-database"
 Rows = dict[str, list[tuple[Any, ...]]]
 Write = Callable[[Iterable[Record]], None]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(OPTION, choices=("sqlite", "postgresql"), default="sqlite")
+
+
+@pytest.fixture(scope="session")
+def server(pytestconfig: pytest.Config) -> Iterator[DatabaseSettings | None]:
+    """A PostgreSQL, if these tests shall run on one."""
+    if pytestconfig.getoption(OPTION, "sqlite") == "sqlite":
+        yield None
+        return
+    programs = server_programs()
+    if programs is None:
+        pytest.exit(MISSING, returncode=2)
+    with serving(programs) as settings:
+        yield settings
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> DatabaseSettings:
-    return DatabaseSettings(url=f"sqlite:///{tmp_path}/tracker.db")
+def database(
+    tmp_path: Path, server: DatabaseSettings | None, request: pytest.FixtureRequest
+) -> DatabaseSettings:
+    if server is None:
+        return DatabaseSettings(url=f"sqlite:///{tmp_path}/tracker.db")
+    return own_database(server, request.node.nodeid)
 
 
 @pytest.fixture

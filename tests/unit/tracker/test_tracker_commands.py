@@ -25,8 +25,8 @@ def tracker(*arguments: str) -> Result:
 
 
 def test_migrating_says_from_where_to_where() -> None:
-    assert tracker("migrate").stdout == "the database was at nothing and is at 0002\n"
-    assert tracker("migrate").stdout == "the database is at 0002 already\n"
+    assert tracker("migrate").stdout == "the database was at nothing and is at 0003\n"
+    assert tracker("migrate").stdout == "the database is at 0003 already\n"
     assert tracker("status").stdout == "0 records are not read yet; last written never\n"
 
 

@@ -30,8 +30,8 @@ class Silence:
     began_with: list[dict[tuple[str, int], Position]] = field(default_factory=list)
     closed: int = 0
 
-    def start(self, positions: Mapping[tuple[str, int], Position]) -> None:
-        self.began_with.append(dict(positions))
+    def start(self, ask: Callable[[], Mapping[tuple[str, int], Position]]) -> None:
+        self.began_with.append(dict(ask()))
 
     def read(self) -> list[Record]:
         time.sleep(0.005)

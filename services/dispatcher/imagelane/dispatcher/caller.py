@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -12,9 +13,22 @@ import structlog
 from msgspec import UNSET
 
 from imagelane.dispatcher.batch_api import BatchApi, MayNotSendError, NewCall
-from imagelane.dispatcher.core.answers import Accepted, Denied, LookAnswer, StartAnswer, Unclear
+from imagelane.dispatcher.core.answers import (
+    Accepted,
+    Denied,
+    LookAnswer,
+    Refused,
+    StartAnswer,
+    Unclear,
+)
 from imagelane.dispatcher.core.lane import plan_of
-from imagelane.dispatcher.core.plan import ChangedRequestError, Terms, body_of, urls_of
+from imagelane.dispatcher.core.plan import (
+    ChangedRequestError,
+    Terms,
+    body_of,
+    is_too_old,
+    urls_of,
+)
 from imagelane.dispatcher.core.step import Answer, Kind
 from imagelane.dispatcher.errands import Errand, StepDone
 from imagelane.dispatcher.failpoints import Failpoints
@@ -184,6 +198,8 @@ class Caller:
 
     async def _send(self, errand: Errand) -> StartAnswer:
         customer_id, plan = errand.lane.customer_id, plan_of(errand.lane)
+        if is_too_old(plan, self._terms, datetime.now(UTC)):
+            return Refused("its URLs' signatures would end before the call does", by_image=False)
         async with self._room.taken(plan.images):
             try:
                 body = await asyncio.to_thread(body_of, customer_id, plan, self._terms)
@@ -193,7 +209,7 @@ class Caller:
                 customer_id=customer_id,
                 reference=plan.reference,
                 body=body,
-                urls=partial(urls_of, plan.jobs, self._terms),
+                urls=partial(urls_of, plan.jobs, self._terms, plan.planned_at),
                 callback_url=None if plan.callback_url is UNSET else plan.callback_url,
             )
             gate = _SendGate(errand, self._ownership, self._failpoints)

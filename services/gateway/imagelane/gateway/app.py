@@ -32,15 +32,18 @@ from imagelane.gateway.receiver import MAX_BODY_BYTES, WebhookReceiver
 from imagelane.gateway.repeats import Repeats
 from imagelane.gateway.results import Results
 from imagelane.gateway.settings import GatewaySettings, Settings
+from imagelane.gateway.signing import Signing
 from imagelane.gateway.status import TrackedStatus
 from imagelane.gateway.streams import Streams
 from imagelane.gateway.submitting import Submissions
 from imagelane.platform.health import serving
 from imagelane.platform.key_log import KeyLog
 from imagelane.platform.producer import EventProducer
-from imagelane.platform.settings import DestinationSettings, SettingsError
-from imagelane.platform.stores import Stores
+from imagelane.platform.settings import SettingsError
+from imagelane.platform.store_settings import DestinationSettings
+from imagelane.platform.stores import Stores, destinations_of
 from imagelane.platform.topology import TopologyWatch
+from imagelane.platform.tracing import open_tracing
 
 SERVICE: Final = "gateway"
 RECENT_JOBS: Final = 10_000
@@ -73,6 +76,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     secrets = secrets_in(gateway.webhook_secret_files)
     kafka_ms = round(gateway.kafka_seconds * 1_000)
     async with AsyncExitStack() as resources:
+        tracing = resources.enter_context(open_tracing(SERVICE, settings.kafka))
         stores = await Stores.open(settings.store)
         resources.push_async_callback(stores.close)
         producer = EventProducer(
@@ -85,9 +89,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         resources.push_async_callback(keys.close)
         status = TrackedStatus(settings.database)
         resources.push_async_callback(status.close)
-        deliveries = Deliveries(producer, gateway.kafka_seconds)
+        deliveries = Deliveries(producer, gateway.kafka_seconds, tracing)
         recent = Recent(max_jobs=RECENT_JOBS, max_seconds=RECENT_SECONDS)
-        looking = Looking(status, recent)
+        signing = Signing(destinations_of(settings.store).values())
+        looking = Looking(status, recent, signing)
         parts = Parts(
             health=Health(producer),
             receiver=WebhookReceiver(secrets, producer, gateway),
@@ -106,7 +111,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 ),
             ),
             looking=looking,
-            results=Results(looking, status),
+            results=Results(looking, status, signing),
             streams=Streams(gateway, looking, status),
             deciding=Deciding(gateway, looking, status, deliveries),
             notifying=Notifying(settings.notify_signing.masters()),

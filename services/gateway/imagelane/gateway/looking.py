@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import replace
 
 from imagelane.contracts.fields import FailureCode, Text255
 from imagelane.core.api_keys import Caller
@@ -23,6 +24,7 @@ from imagelane.gateway.answers import (
 from imagelane.gateway.core.recent import Recent
 from imagelane.gateway.parameters import from_query
 from imagelane.gateway.problems import invalid, not_found
+from imagelane.gateway.signing import Signing
 from imagelane.gateway.status import Status
 from imagelane.tracking.cursors import CursorError
 from imagelane.tracking.views import ImageState, JobState, JobStatus, LaneState
@@ -67,9 +69,10 @@ class LanesWanted(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Looking:
     """Answers from the tracker's database. What is another customer's is not there."""
 
-    def __init__(self, status: Status, recent: Recent) -> None:
+    def __init__(self, status: Status, recent: Recent, signing: Signing) -> None:
         self._status = status
         self._recent = recent
+        self._signing = signing
         self._time = asyncio.get_running_loop().time
 
     async def jobs(self, request: web.Request, caller: Caller) -> web.Response:
@@ -137,7 +140,7 @@ class Looking:
             )
         if page is None:
             raise not_found("job")
-        return json_answer(page)
+        return json_answer(replace(page, items=self._signing.statuses(page.items)))
 
     async def image(self, request: web.Request, caller: Caller) -> web.Response:
         """`GET /v1/images/{image_id}`: what happened to it, and when."""
@@ -150,7 +153,7 @@ class Looking:
         )
         if trail is None:
             raise not_found("image")
-        return json_answer(trail)
+        return json_answer(replace(trail, image=self._signing.status(trail.image)))
 
     async def lanes(self, request: web.Request, caller: Caller) -> web.Response:
         """`GET /v1/lanes`."""

@@ -16,6 +16,7 @@ Wanted = TypeVar("Wanted", bound=msgspec.Struct)
 _at: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$").search
 _named: Final = re.compile(r"(?:unknown|required) field `(?P<name>[^`]*)`").search
 MAX_SHOWN_CHARS: Final = 300
+NO_WORD: Final = "Invalid enum value"
 
 
 def from_query(query: MultiMapping[str], wanted: type[Wanted]) -> Wanted:
@@ -31,7 +32,7 @@ def from_texts(texts: Mapping[str, str], wanted: type[Wanted]) -> Wanted:
     try:
         return msgspec.convert(dict(texts), wanted, strict=False)
     except msgspec.ValidationError as error:
-        raise _problem(error) from error
+        raise _problem(error, choices=_choices(wanted)) from error
 
 
 def from_json(body: bytes, wanted: type[Wanted]) -> Wanted:
@@ -57,7 +58,19 @@ def _single(query: MultiMapping[str]) -> dict[str, str]:
     return dict(query.items())
 
 
-def _problem(error: msgspec.ValidationError, below: str = "") -> Problem:
+def _choices(wanted: type[msgspec.Struct]) -> dict[str, str]:
+    """The words that each parameter may be, where these are a closed list."""
+    return {
+        field.encode_name: ", ".join(map(str, one.values))
+        for field in msgspec.inspect.type_info(wanted).fields  # type: ignore[attr-defined] # it is a struct's
+        for one in getattr(field.type, "types", (field.type,))
+        if isinstance(one, msgspec.inspect.LiteralType)
+    }
+
+
+def _problem(
+    error: msgspec.ValidationError, below: str = "", choices: Mapping[str, str] | None = None
+) -> Problem:
     text = str(error)
     at, named = _at(text), _named(text)
     path = [
@@ -65,4 +78,6 @@ def _problem(error: msgspec.ValidationError, below: str = "") -> Problem:
     ]
     detail = text[: at.start()] if at else text
     field = ".".join(path).replace(".[", "[") or "body"
+    if choices and field in choices and detail.startswith(NO_WORD):
+        detail = f"{detail}: it is one of {choices[field]}"
     return invalid(field[:MAX_SHOWN_CHARS], detail[:MAX_SHOWN_CHARS])

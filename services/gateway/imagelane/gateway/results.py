@@ -13,6 +13,7 @@ from imagelane.gateway.core.results_text import csv_header, csv_lines, ndjson
 from imagelane.gateway.looking import Looking
 from imagelane.gateway.parameters import from_query
 from imagelane.gateway.problems import BEGUN
+from imagelane.gateway.signing import Signing
 from imagelane.gateway.status import Status
 
 CHUNK_IMAGES: Final = 1_000
@@ -28,7 +29,8 @@ class ResultsWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class Results:
     """Images that have no outcome yet are in it too, with the step that they have passed."""
 
-    def __init__(self, looking: Looking, status: Status) -> None:
+    def __init__(self, looking: Looking, status: Status, signing: Signing) -> None:
+        self._signing = signing
         self._looking = looking
         self._status = status
 
@@ -56,7 +58,7 @@ class Results:
         async for images in queries.results(
             job.job_id, customer_id=caller.customer_id, chunk=CHUNK_IMAGES
         ):
-            await response.write(text(images))
+            await response.write(text(self._signing.results(images)))
         await response.write_eof()
         return response
 

@@ -8,7 +8,8 @@ from imagelane.contracts.events import MAX_LIST_LINES
 from imagelane.platform.deployment_secret import DeploymentSecretSettings
 from imagelane.platform.http_guards import HttpGuardSettings
 from imagelane.platform.notify_settings import NotifySigningSettings, NotifyUrlSettings
-from imagelane.platform.settings import Port, ServiceSettings, StoreSettings
+from imagelane.platform.settings import Port, ServiceSettings
+from imagelane.platform.store_settings import StoreSettings
 from imagelane.tracking.database import DatabaseSettings
 
 MIB = 1 << 20

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -61,20 +61,18 @@ def wishes_of(photos: PhotoFolder, server: str) -> list[Wish]:
 
 
 async def run(
-    folder: Path, cache: Path, *, own_list: Path | None = None, customer: str = "acme"
+    folder: Path, options: LocalOptions, *, own_list: Path | None = None, customer: str = "acme"
 ) -> int:
     """Runs the demo below `folder`; 0 if every image of every list ended well or as told, else 1."""
-    data = folder / "data"
-    shutil.rmtree(data, ignore_errors=True)
+    shutil.rmtree(options.data, ignore_errors=True)
     lists = folder / "lists"
     shutil.rmtree(lists, ignore_errors=True)
     lists.mkdir(parents=True)
     show = Progress()
     show.say("demo", f"making {PHOTOS} photos (once) …" if own_list is None else "own list")
     photos = await asyncio.to_thread(_photos, folder / "photos", own_list)
-    options = LocalOptions(
-        data=data,
-        cache=cache,
+    options = replace(
+        options,
         loopback_sources=True,
         standin=Standin(base_seconds=1.0, per_url_seconds=0.01),
         environment={"IMAGELANE_BATCHER__LINGER_SECONDS": "5"},

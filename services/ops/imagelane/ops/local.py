@@ -4,106 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import secrets
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from imagelane.ops import key_records, topics
-from imagelane.ops.broker import BrokerSetupError, EmbeddedBroker, broker_home
+from imagelane.ops import key_records, local_kafka, local_postgresql, local_s3, topics
+from imagelane.ops.broker import BrokerSetupError
 from imagelane.ops.broker.server import HOST
+from imagelane.ops.local_environment import keep_environment
+from imagelane.ops.local_programs import operator_environment, programs, workers_of
+from imagelane.ops.local_s3 import LocalStore
+from imagelane.ops.local_stack import SERVICES, LocalOptions, LocalSetupError, LocalStack, Standin
 from imagelane.ops.ports import remembered_ports, some_ports
-from imagelane.ops.supervisor import Program, Say, Supervisor
-from imagelane.platform.settings import DEFAULT_DEPLOYMENT, KafkaSettings
+from imagelane.ops.supervisor import Say, Supervisor
+from imagelane.platform.settings import KafkaSettings
 
-SERVICES: Final = (
-    *("intake", "downloader", "processor", "batcher"),
-    *("dispatcher", "tracker", "notifier"),
-)
-PORTS_WANTED: Final = ("gateway", "standin")
+__all__: Final = [
+    "SERVICES",
+    "LocalOptions",
+    "LocalSetupError",
+    "LocalStack",
+    "Standin",
+    "programs",
+    "running",
+]
+
+LAST: Final = (local_s3.NAME, local_postgresql.NAME, local_kafka.NAME)
+"""What services stand on ends after them."""
 READY_SECONDS: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Standin:
-    """How the stand-in of the batch API behaves: a call of n URLs takes base + n * per-url seconds."""
-
-    base_seconds: float = 1.0
-    per_url_seconds: float = 0.002
-    fetch: str = "get"
-    level: str = "A"
-    arguments: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LocalOptions:
-    """What to start. Everything that lasts lies in `data`: a second start goes on from there."""
-
-    data: Path
-    cache: Path
-    kafka_port: int = 0
-    batch_api_url: str | None = None
-    standin: Standin = Standin()
-    loopback_sources: bool = False
-    webhooks: bool = True
-    workers: dict[str, int] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
-    environment_of: dict[str, dict[str, str]] = field(default_factory=dict)
-    """What else is set for all workers of a service, or for one of them: by name."""
-    kafka_proxied: tuple[int, int] | None = None
-    """A listener more, for a proxy of the test's: where it listens, and what it tells clients."""
-    strict_partitions: int = 12
-    deployment_id: str = DEFAULT_DEPLOYMENT
-
-
-@dataclass(frozen=True, slots=True)
-class LocalStack:
-    """What runs, and where."""
-
-    options: LocalOptions
-    supervisor: Supervisor
-    broker: EmbeddedBroker
-    kafka: KafkaSettings
-    gateway_url: str
-    batch_api_url: str
-    journal: Path
-    results: Path
-    logs: Path
-    health_ports: dict[str, int] = field(default_factory=dict)
-    """Where each worker serves its probes and metrics, by its name."""
-
-    def names_of(self, service: str) -> list[str]:
-        """The names of a service's processes."""
-        return worker_names(service, self.options.workers.get(service, 1))
-
-
-def worker_names(service: str, workers: int) -> list[str]:
-    """`downloader`, or `downloader-1`, `downloader-2` … where there are several."""
-    return [service] if workers == 1 else [f"{service}-{n}" for n in range(1, workers + 1)]
 
 
 @asynccontextmanager
 async def running(options: LocalOptions, *, tell: Say, output: Say) -> AsyncIterator[LocalStack]:
     """Starts everything, and ends it with the block. `tell` hears what is done, `output` every line.
 
-    Raises `BrokerSetupError`, `topics.TopicsError` or `ProgramError` with what is missing or wrong.
+    Raises `BrokerSetupError`, `AccessError`, `LocalSetupError`, `topics.TopicsError` or `ProgramError`
+    with what is missing or wrong.
     """
     data = options.data.absolute()
     logs = data / "logs"
     supervisor = Supervisor(logs, say=output)
-    ports = remembered_ports(data / "ports.json", PORTS_WANTED)
+    ports = remembered_ports(data / "ports.json", _ports_wanted(options))
     keys = _secrets(data / "secrets")
+    gateway_url = f"http://{HOST}:{ports['gateway']}"
     try:
-        broker = await _start_broker(options, supervisor, tell)
-        kafka = KafkaSettings(
-            bootstrap_servers=broker.bootstrap_servers,
-            strict_partitions=options.strict_partitions,
-            spread_partitions=options.strict_partitions,
-        )
+        store = await _start_store(options, supervisor, ports, keys, tell)
+        database = await _start_database(options, supervisor, ports, keys, tell)
+        broker, kafka = await local_kafka.start_broker(options, supervisor, tell)
         await _apply_topics(kafka, options.deployment_id, tell)
         await _keep_operator_key(kafka, data / "secrets" / "operator-key", tell)
         stack = LocalStack(
@@ -111,13 +60,16 @@ async def running(options: LocalOptions, *, tell: Say, output: Say) -> AsyncIter
             supervisor=supervisor,
             broker=broker,
             kafka=kafka,
-            gateway_url=f"http://{HOST}:{ports['gateway']}",
+            environment=store.environment | database,
+            gateway_url=gateway_url,
             batch_api_url=options.batch_api_url or f"http://{HOST}:{ports['standin']}/v1",
+            public_base_url=store.public_base_url,
             journal=data / "journal.ndjson",
-            results=data / "results",
+            results=store.results,
             logs=logs,
-            health_ports=some_ports(_workers(options)),
+            health_ports=some_ports(workers_of(options)),
         )
+        keep_environment(data, operator_environment(stack, ports, keys), stack.health_ports)
         for program in programs(stack, ports, keys):
             supervisor.start(program)
         waited = {"gateway": ports["gateway"]}
@@ -127,89 +79,44 @@ async def running(options: LocalOptions, *, tell: Say, output: Say) -> AsyncIter
         tell("local", "all parts are started")
         yield stack
     finally:
-        await supervisor.stop_all(last=("kafka",))
+        await supervisor.stop_all(last=LAST)
 
 
-def programs(stack: LocalStack, ports: dict[str, int], keys: dict[str, Path]) -> list[Program]:
-    """Every process but the broker."""
-    environment = _environment(stack, ports, keys)
-    made = []
-    if stack.options.batch_api_url is None:
-        made.append(_standin(stack, ports, keys))
-    signing = {"IMAGELANE_NOTIFY_SIGNING__SECRET_FILES": json.dumps([str(keys["notify"])])}
-    made.append(_service("gateway", "gateway", environment | _health(stack, "gateway") | signing))
-    for service in SERVICES:
-        for name in stack.names_of(service):
-            own = {"IMAGELANE_DISPATCHER__WORKER_NAME": name} if service == "dispatcher" else {}
-            own |= signing if service == "notifier" else {}
-            for whose in dict.fromkeys((service, name)):
-                own |= stack.options.environment_of.get(whose, {})
-            made.append(_service(service, name, environment | _health(stack, name) | own))
-    return made
-
-
-def _service(service: str, name: str, environment: dict[str, str]) -> Program:
-    command = (sys.executable, "-m", f"imagelane.{service}")
-    return Program(name, command, environment)
-
-
-def _standin(stack: LocalStack, ports: dict[str, int], keys: dict[str, Path]) -> Program:
-    wanted = stack.options.standin
-    values = {
-        "--journal": stack.journal,
-        "--port": ports["standin"],
-        "--level": wanted.level,
-        "--base-seconds": wanted.base_seconds,
-        "--per-url-seconds": wanted.per_url_seconds,
-        "--fetch": wanted.fetch,
-        "--webhook-secret-file": keys["webhook"],
-        "--token-file": keys["token"],
-    }
-    arguments = [str(part) for pair in values.items() for part in pair]
-    command = (sys.executable, "-m", "imagelane.standin", *arguments, *wanted.arguments)
-    return Program("standin", command)
-
-
-def _environment(stack: LocalStack, ports: dict[str, int], keys: dict[str, Path]) -> dict[str, str]:
-    destination = {
-        "kind": "directory",
-        "directory": str(stack.results),
-        "public_base_url": f"{stack.gateway_url}/public/default",
-    }
-    names = {
-        "DEPLOYMENT_ID": stack.options.deployment_id,
-        "KAFKA__BOOTSTRAP_SERVERS": stack.kafka.bootstrap_servers,
-        "KAFKA__STRICT_PARTITIONS": str(stack.kafka.strict_partitions),
-        "KAFKA__SPREAD_PARTITIONS": str(stack.kafka.spread_partitions),
-        "STORE__PRIVATE_DIRECTORY": str(stack.results.parent / "private"),
-        "STORE__DESTINATIONS": json.dumps({"default": destination}),
-        "DATABASE__URL": f"sqlite:///{stack.results.parent / 'tracker.sqlite'}",
-        "INTAKE__DEPLOYMENT_SECRET_FILE": str(keys["deployment"]),
-        "GATEWAY__PORT": str(ports["gateway"]),
-        "GATEWAY__DEPLOYMENT_SECRET_FILE": str(keys["deployment"]),
-        "GATEWAY__WEBHOOK_SECRET_FILES": json.dumps([str(keys["webhook"])]),
-        "NOTIFY__ALLOW_HTTP": "true",
-        "DISPATCHER__CAPABILITIES": stack.options.standin.level,
-        "BATCH_API__BASE_URL": stack.batch_api_url,
-        "BATCH_API__TOKEN_FILE": str(keys["token"]),
-    }
-    if stack.options.webhooks:
-        names["DISPATCHER__CALLBACK_URL"] = f"{stack.gateway_url}/v1/callbacks/batch"
-    if stack.options.loopback_sources:
-        names["HTTP__ALLOWED_NETWORKS"] = json.dumps(["127.0.0.0/8"])
-    return {f"IMAGELANE_{name}": value for name, value in names.items()} | stack.options.environment
-
-
-async def _start_broker(options: LocalOptions, supervisor: Supervisor, tell: Say) -> EmbeddedBroker:
-    home = await asyncio.to_thread(broker_home, options.cache, lambda text: tell("kafka", text))
-    broker = EmbeddedBroker(
-        home, options.data / "kafka", port=options.kafka_port, proxied=options.kafka_proxied
+async def _start_store(
+    options: LocalOptions,
+    supervisor: Supervisor,
+    ports: dict[str, int],
+    keys: dict[str, Path],
+    tell: Say,
+) -> LocalStore:
+    if options.object_store == "directory":
+        return local_s3.in_directory(options, f"http://{HOST}:{ports['gateway']}")
+    return await local_s3.in_s3(
+        options,
+        port=ports[local_s3.NAME],
+        secret_file=keys["s3"],
+        supervisor=supervisor,
+        tell=tell,
     )
-    await asyncio.to_thread(broker.prepare)
-    supervisor.start(Program("kafka", tuple(broker.command), stop_seconds=20.0))
-    await asyncio.to_thread(broker.wait_ready)
-    tell("kafka", f"Apache Kafka answers at {broker.bootstrap_servers}")
-    return broker
+
+
+async def _start_database(
+    options: LocalOptions,
+    supervisor: Supervisor,
+    ports: dict[str, int],
+    keys: dict[str, Path],
+    tell: Say,
+) -> dict[str, str]:
+    data = options.data.absolute()
+    if options.database == "sqlite":
+        return local_postgresql.in_file(data)
+    return await local_postgresql.in_postgresql(
+        data,
+        port=ports[local_postgresql.NAME],
+        password_file=keys["database"],
+        supervisor=supervisor,
+        tell=tell,
+    )
 
 
 async def _apply_topics(kafka: KafkaSettings, deployment_id: str, tell: Say) -> None:
@@ -227,15 +134,13 @@ async def _keep_operator_key(kafka: KafkaSettings, file: Path, tell: Say) -> Non
         tell("key", f"export IMAGELANE_API_KEY={new}  # an operator's, shown this once")
 
 
-def _workers(options: LocalOptions) -> list[str]:
-    """The names of all processes that have a health port."""
-    counts = options.workers
-    named = [worker_names(service, counts.get(service, 1)) for service in SERVICES]
-    return ["gateway", *(name for names in named for name in names)]
-
-
-def _health(stack: LocalStack, name: str) -> dict[str, str]:
-    return {"IMAGELANE_HEALTH__PORT": str(stack.health_ports[name])}
+def _ports_wanted(options: LocalOptions) -> list[str]:
+    wanted = ["gateway", "standin"]
+    if options.object_store == "s3":
+        wanted.append(local_s3.NAME)
+    if options.database == "postgresql":
+        wanted.append(local_postgresql.NAME)
+    return wanted
 
 
 def _secrets(folder: Path) -> dict[str, Path]:
@@ -245,6 +150,8 @@ def _secrets(folder: Path) -> dict[str, Path]:
         "token": secrets.token_urlsafe(32),
         "notify": secrets.token_urlsafe(32),
         "webhook": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        "s3": secrets.token_urlsafe(32),
+        "database": secrets.token_urlsafe(32),
     }
     for name, secret in made.items():
         path = folder / name

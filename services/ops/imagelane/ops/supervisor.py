@@ -23,12 +23,13 @@ Say = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run, under which name. `stop_seconds` is how long it may take to end by itself."""
+    """What to run, under which name; how it is asked to end, and how long it may take to do so."""
 
     name: str
     command: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
     stop_seconds: float = 8.0
+    stop_signal: signal.Signals = signal.SIGTERM
 
 
 class ProgramError(Exception):
@@ -46,14 +47,14 @@ class Supervisor:
         self._say = say
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
-        self._stops: dict[str, float] = {}
+        self._programs: dict[str, Program] = {}
         self.starts: dict[str, int] = {}
         self.refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def start(self, program: Program) -> None:
         """Runs the program from now on. Its output goes to `<logs>/<name>.log` and to `say`."""
         self._logs.mkdir(parents=True, exist_ok=True)
-        self._stops[program.name] = program.stop_seconds
+        self._programs[program.name] = program
         self._keepers[program.name] = asyncio.create_task(self._keep(program))
 
     def pid(self, name: str) -> int | None:
@@ -77,8 +78,11 @@ class Supervisor:
         if process is None or process.returncode is not None:
             keeper.cancel()  # it waits before the next start
         else:
-            process.terminate()
-            await asyncio.wait([keeper], timeout=self._stops[name])  # it reads the last lines, too
+            program = self._programs[name]
+            process.send_signal(program.stop_signal)
+            await asyncio.wait(
+                [keeper], timeout=program.stop_seconds
+            )  # it reads the last lines, too
             if not keeper.done():
                 self._say(name, "did not end in time and was killed")
                 if process.returncode is None:  # else its keeper is only late

@@ -12,9 +12,11 @@ from imagelane.platform.health import serving
 from imagelane.platform.health_groups import GroupPart
 from imagelane.platform.health_parts import StartPart, StorePart
 from imagelane.platform.lag import LagReader
+from imagelane.platform.lifecycle import leave_with
 from imagelane.platform.producer import BY_IMAGE, EventProducer
 from imagelane.platform.stores import Stores, destinations_of
 from imagelane.platform.topology import TopologyWatch
+from imagelane.platform.tracing import open_tracing
 from imagelane.platform.work import WorkConsumer
 from imagelane.processor.decoders import Decoders
 from imagelane.processor.maker import ImageMaker, Maker
@@ -29,11 +31,14 @@ SERVICE: Final = "processor"
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Processes what is downloaded until `stop` is set. Raises whatever it cannot go on from."""
     async with AsyncExitStack() as resources:
+        tracing = resources.enter_context(open_tracing(SERVICE, settings.kafka))
         topology = TopologyWatch(settings, SERVICE)
         await topology.require()
         stores = await Stores.open(settings.store)
         resources.push_async_callback(stores.close)
-        producer = EventProducer(settings.kafka, source=f"/services/{SERVICE}", overrides=BY_IMAGE)
+        producer = EventProducer(
+            settings.kafka, source=f"/services/{SERVICE}", overrides=BY_IMAGE, tracing=tracing
+        )
         resources.push_async_callback(producer.close)
         consumer = WorkConsumer(settings.kafka, service=SERVICE, topics=[DOWNLOADED])
         resources.push_async_callback(consumer.stop)
@@ -41,7 +46,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         own = settings.processor
         policy = own.decoders()
         decoders = Decoders(policy)
-        destinations = destinations_of(settings.store.destinations)
+        destinations = destinations_of(settings.store)
         maker: Maker = ImageMaker(stores, decoders, own.limits())
         if own.verify_public:
             look = await resources.enter_async_context(PublicLook())
@@ -78,7 +83,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 tasks.create_task(group.run()),
                 tasks.create_task(store.run()),
                 tasks.create_task(topology.stand_guard()),
-                tasks.create_task(_leave_with(consumer.failed)),
+                tasks.create_task(leave_with(consumer.failed)),
             ]
             await stop.wait()
             pipeline.close()
@@ -98,7 +103,3 @@ async def _done_before(stop: asyncio.Event, proving: Coroutine[None, None, None]
         return True
     task.cancel()
     return False
-
-
-async def _leave_with(failed: asyncio.Future[None]) -> None:
-    await failed

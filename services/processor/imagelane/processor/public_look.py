@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Final, Self
 
 import aiohttp
 import structlog
 
 from imagelane.contracts.parts import Failure, Output
+from imagelane.core.destinations import Destination
 from imagelane.platform.store import StoreUnavailableError
 from imagelane.processor.core.work import ImageWork
 from imagelane.processor.maker import Maker
@@ -38,9 +40,14 @@ class PublicLook:
     async def __aexit__(self, *exception: object) -> None:
         await self._session.close()
 
-    async def trouble_with(self, url: str, *, size_bytes: int, content: bytes | None = None) -> str:
-        """Why the URL does not serve the object, or an empty string; `content` is compared if given."""
-        method = "HEAD" if content is None else "GET"
+    async def trouble_with(
+        self, url: str, *, size_bytes: int, content: bytes | None = None, is_signed: bool = False
+    ) -> str:
+        """Why the URL does not serve the object, or an empty string; `content` is compared if given.
+
+        A signed one is signed for GET, so its body begins to come, and is not read.
+        """
+        method = "HEAD" if content is None and not is_signed else "GET"
         try:
             async with self._session.request(method, url, allow_redirects=False) as answer:
                 if answer.status != OK:
@@ -69,12 +76,16 @@ class VerifyingMaker:
         """
         made = await self._maker.make(work)
         if not isinstance(made, Failure):
-            await asyncio.gather(*map(self._verify, made))
+            await asyncio.gather(*(self._verify(output, work.destination) for output in made))
         return made
 
-    async def _verify(self, output: Output) -> None:
+    async def _verify(self, output: Output, destination: Destination) -> None:
         for wait_seconds in (*WAITS_SECONDS, None):
-            trouble = await self._look.trouble_with(output.url, size_bytes=output.size_bytes)
+            trouble = await self._look.trouble_with(
+                destination.readable(output.url, datetime.now(UTC)),
+                size_bytes=output.size_bytes,
+                is_signed=destination.presigner is not None,
+            )
             if not trouble:
                 return
             UNREADABLE_RESULTS.inc()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 import structlog
@@ -70,8 +71,10 @@ async def _until_readable(
 ) -> None:
     time = asyncio.get_running_loop().time
     url = destination.public_url(JOB, 0, OUTPUT)
+    # Signed, where that is needed, for long enough: this look has an end.
+    readable = destination.readable(url, datetime.now(UTC))
     pause_seconds = AGAIN_SECONDS
-    while trouble := await look.trouble_with(url, size_bytes=len(IMAGE), content=IMAGE):
+    while trouble := await look.trouble_with(readable, size_bytes=len(IMAGE), content=IMAGE):
         if time() >= deadline:
             base = variable_of(("store", "destinations", destination.name, "public_base_url"))
             off = variable_of(("processor", "public_probe_seconds"))

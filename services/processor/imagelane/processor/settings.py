@@ -8,7 +8,8 @@ from typing import Final
 from pydantic import Field, ValidationInfo, field_validator
 
 from imagelane.core.image_formats import DEFAULT_FORMATS, ImageFormat
-from imagelane.platform.settings import ServiceSettings, SettingsGroup, StoreSettings
+from imagelane.platform.settings import ServiceSettings, SettingsGroup
+from imagelane.platform.store_settings import StoreSettings
 from imagelane.processor.confinement import Confinement
 from imagelane.processor.core.limits import ImageLimits
 from imagelane.processor.decoders import DecoderPolicy

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import aioboto3
 import aiohttp
@@ -14,13 +14,15 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagelane.platform.object_keys import checked_key, checked_prefix
-from imagelane.platform.settings import S3Settings
+from imagelane.platform.s3_uploads import Content, InFile, InMemory, Upload
+from imagelane.platform.settings import variable_of
 from imagelane.platform.store import (
     Listed,
     ObjectHeaders,
     ObjectMissingError,
     StoreUnavailableError,
 )
+from imagelane.platform.store_settings import S3Settings
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -33,6 +35,8 @@ ATTEMPTS: Final = 3
 CONFLICT_TRIES: Final = 5
 PAGE_OBJECTS: Final = 1_000
 CONFLICT_WAIT_SECONDS: Final = 0.2
+ACCESS: Final = ("access_key_id", "secret_access_key_file", "region")
+WHERE: Final = ("endpoint_url",)
 HTTP_NOT_FOUND: Final = 404
 HTTP_CONFLICT: Final = 409
 HTTP_PRECONDITION_FAILED: Final = 412
@@ -41,11 +45,10 @@ HTTP_PRECONDITION_FAILED: Final = 412
 @asynccontextmanager
 async def open_s3_client(settings: S3Settings) -> AsyncIterator[S3Client]:
     """One client for the whole process; its connections are shared by every bucket."""
-    secret_file = settings.secret_access_key_file
     session = aioboto3.Session(
         region_name=settings.region,
         aws_access_key_id=settings.access_key_id,
-        aws_secret_access_key=secret_file.read_text().strip() if secret_file else None,
+        aws_secret_access_key=settings.secret(),
     )
     config = AioConfig(
         signature_version="s3v4",
@@ -54,9 +57,9 @@ async def open_s3_client(settings: S3Settings) -> AsyncIterator[S3Client]:
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
         retries={"mode": "standard", "max_attempts": ATTEMPTS},
-        # Stores other than AWS stumble over the newer default checksums, and they double the hashing.
+        # Ours are plain headers (`Upload`); the newer default is a trailer, over which stores other than AWS stumble.
         request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
+        response_checksum_validation="when_supported",
     )
     async with session.client("s3", endpoint_url=settings.endpoint_url, config=config) as client:
         yield client
@@ -75,37 +78,28 @@ class S3Store:
         self._prefix = prefix
 
     async def probe(self) -> None:
-        """Raises `StoreUnavailableError` that names the bucket if it is absent or refuses us."""
+        """Raises `StoreUnavailableError` if the bucket is absent, refuses us or does not answer.
+
+        It names the bucket, and the variables that may be wrong.
+        """
         try:
             with self._failures(""):
                 await self._client.head_bucket(Bucket=self._bucket)
         except ObjectMissingError as error:
-            raise StoreUnavailableError(f"bucket {self._bucket!r} does not exist") from error
+            raise StoreUnavailableError(
+                f"bucket {self._bucket!r} does not exist at {self._client.meta.endpoint_url},"
+                f" or is not shown to {variable_of(('store', 's3', 'access_key_id'))}"
+            ) from error
+        except StoreUnavailableError as error:
+            refused = isinstance(error.__cause__, ClientError)
+            names = [variable_of(("store", "s3", name)) for name in (ACCESS if refused else WHERE)]
+            raise StoreUnavailableError(f"{error}; see {', '.join(names)}") from error.__cause__
 
     async def put(
         self, key: str, data: bytes, headers: ObjectHeaders, *, if_absent: bool = False
     ) -> bool:
         """See `ObjectStore.put`."""
-        place = self._key(key)
-        condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
-        for _ in range(CONFLICT_TRIES):
-            try:
-                with self._failures(key):
-                    await self._client.put_object(
-                        Bucket=self._bucket,
-                        Key=place,
-                        Body=data,
-                        ContentType=headers.content_type,
-                        CacheControl=headers.cache_control,
-                        **condition,
-                    )
-            except _TakenError:
-                return False
-            except _ConflictError:  # another conditional put of this key is under way
-                await asyncio.sleep(CONFLICT_WAIT_SECONDS)
-            else:
-                return True
-        raise StoreUnavailableError(f"{self._bucket}/{place}: conditional put in endless conflict")
+        return await self._put(key, InMemory(data), headers, if_absent=if_absent)
 
     async def get(self, key: str) -> bytes:
         """See `ObjectStore.get`."""
@@ -182,11 +176,28 @@ class S3Store:
         self._key(key)
         with _memory_file() as descriptor:
             yield descriptor
-            data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-            await self.put(key, data, headers)
+            await self._put(key, InFile(descriptor), headers)
 
     async def close(self) -> None:
         """The client is closed by whoever opened it."""
+
+    async def _put(
+        self, key: str, content: Content, headers: ObjectHeaders, *, if_absent: bool = False
+    ) -> bool:
+        upload = Upload(self._bucket, self._key(key), content, headers, if_absent=if_absent)
+        for _ in range(CONFLICT_TRIES):
+            try:
+                with self._failures(key):
+                    await upload.run(self._client)
+            except _TakenError:
+                return False
+            except _ConflictError:  # another conditional put of this key is under way
+                await asyncio.sleep(CONFLICT_WAIT_SECONDS)
+            else:
+                return True
+        raise StoreUnavailableError(
+            f"{self._bucket}/{upload.key}: conditional put in endless conflict"
+        )
 
     async def _delete_all(self, keys: Sequence[str]) -> None:
         with self._failures(keys[0]):

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from imagelane.core.destinations import Destination
+from imagelane.core.presigning import Presigner
 from imagelane.platform.directory_store import DirectoryStore
-from imagelane.platform.settings import DestinationSettings, StoreSettings
+from imagelane.platform.settings import variable_of
 from imagelane.platform.store import ObjectStore, StoreUnavailableError
+from imagelane.platform.store_settings import DestinationSettings, S3Settings, StoreSettings
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -23,11 +25,19 @@ LEFTOVER_SECONDS: Final = (
 )
 
 
-def destinations_of(settings: Mapping[str, DestinationSettings]) -> dict[str, Destination]:
+def destinations_of(settings: StoreSettings) -> dict[str, Destination]:
     """The destinations that jobs may name, as the pure core knows them."""
     return {
-        name: Destination(name, one.prefix, one.public_base_url) for name, one in settings.items()
+        name: Destination(name, one.prefix, one.public_base_url, _presigner_of(one, settings.s3))
+        for name, one in settings.destinations.items()
     }
+
+
+def _presigner_of(destination: DestinationSettings, s3: S3Settings) -> Presigner | None:
+    secret = s3.secret()
+    if destination.access == "public" or s3.access_key_id is None or secret is None:
+        return None
+    return Presigner(s3.access_key_id, secret, s3.region, destination.presigned_seconds)
 
 
 class Stores:
@@ -50,13 +60,21 @@ class Stores:
         async with resources:
             opener = _Opener(settings, resources)
             private = await opener.open(
-                settings.private_directory, settings.private_bucket, settings.private_prefix
+                settings.private_directory,
+                settings.private_bucket,
+                settings.private_prefix,
+                variable_of(("store", "private_bucket")),
             )
             if isinstance(private, DirectoryStore):
                 private.remove_empty_folders(before=time.time() - LEFTOVER_SECONDS)
             # A destination's prefix is part of `Destination.key`, and so not of the store.
             destinations = {
-                name: await opener.open(one.directory, one.bucket, "")
+                name: await opener.open(
+                    one.directory,
+                    one.bucket,
+                    "",
+                    variable_of(("store", "destinations", name, "bucket")),
+                )
                 for name, one in settings.destinations.items()
             }
             resources = resources.pop_all()
@@ -79,9 +97,12 @@ class _Opener:
         self._resources = resources
         self._client: S3Client | None = None
 
-    async def open(self, directory: Path | None, bucket: str | None, prefix: str) -> ObjectStore:
+    async def open(
+        self, directory: Path | None, bucket: str | None, prefix: str, variable: str
+    ) -> ObjectStore:
+        """`variable` is what says which bucket it is."""
         if bucket is not None:
-            return await self._open_bucket(bucket, prefix)
+            return await self._open_bucket(bucket, prefix, variable)
         if directory is None:
             raise ValueError("neither a directory nor a bucket: the settings refuse that")
         root = directory / prefix
@@ -93,7 +114,7 @@ class _Opener:
         store.remove_leftovers(before=time.time() - LEFTOVER_SECONDS)
         return store
 
-    async def _open_bucket(self, bucket: str, prefix: str) -> ObjectStore:
+    async def _open_bucket(self, bucket: str, prefix: str, variable: str) -> ObjectStore:
         # Here, so that an installation with directories only needs no aioboto3.
         from imagelane.platform import s3_store  # noqa: PLC0415 - see above
 
@@ -102,5 +123,8 @@ class _Opener:
                 s3_store.open_s3_client(self._settings.s3)
             )
         store = s3_store.S3Store(self._client, bucket, prefix=prefix)
-        await store.probe()
+        try:
+            await store.probe()
+        except StoreUnavailableError as error:
+            raise StoreUnavailableError(f"{variable}: {error}") from error
         return store

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import Field, FilePath
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select
 from sqlalchemy import text as sql
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from imagelane.platform.settings import SettingsGroup
+from imagelane.platform.settings import SettingsGroup, variable_of
 from imagelane.tracking.tables import SCHEMA_REVISION
 
 READER_CACHE_KIB: Final = 8_192
@@ -25,6 +25,10 @@ POOL: Final = 5
 
 class DatabaseError(Exception):
     """There is no database, or one of another version; the message says what to do."""
+
+
+class UnansweredError(DatabaseError):
+    """The database's server does not answer, or does not let us in; the message names the variables."""
 
 
 class DatabaseSettings(SettingsGroup):
@@ -59,7 +63,11 @@ class DatabaseSettings(SettingsGroup):
 def writing_engine(settings: DatabaseSettings) -> Engine:
     """For the one that writes: a transaction takes the right to write when it begins, and waits for it."""
     if not settings.is_sqlite:
-        return create_engine(settings.address("postgresql+psycopg"))
+        # A replica that is stopped in the middle, or cut off, must not keep the others from writing.
+        patience = f"-c idle_in_transaction_session_timeout={BUSY_MS} -c lock_timeout={2 * BUSY_MS}"
+        return create_engine(
+            settings.address("postgresql+psycopg"), connect_args={"options": patience}
+        )
     engine = create_engine(settings.address("sqlite+pysqlite"), connect_args={"timeout": BUSY_MS})
     pragmas = {
         "journal_mode": "WAL",
@@ -85,6 +93,20 @@ def reading_engine(settings: DatabaseSettings) -> AsyncEngine:
     pragmas = {"query_only": "ON", "busy_timeout": BUSY_MS, "cache_size": -READER_CACHE_KIB}
     _prepare(engine.sync_engine, pragmas, begin="BEGIN")
     return engine
+
+
+@contextmanager
+def answered(settings: DatabaseSettings) -> Iterator[None]:
+    """For the first connection. Raises `UnansweredError` where there is none, with the server's own words."""
+    try:
+        yield
+    except OperationalError as error:
+        password = variable_of(("database", "password_file"))
+        known = "" if settings.password_file is None else f" ({settings.password_file})"
+        raise UnansweredError(
+            f"{variable_of(('database', 'url'))}: {settings.url}: {str(error.orig).strip()};"
+            f" the password is that of {password}{known}"
+        ) from error
 
 
 @asynccontextmanager
@@ -156,6 +178,11 @@ def revision_of(connection: Connection) -> str | None:
 def require_revision(connection: Connection) -> None:
     """Raises `DatabaseError` unless the tables are those that this version knows."""
     have = revision_of(connection)
+    if have is not None and have > SCHEMA_REVISION:
+        raise DatabaseError(
+            f"the tracker's database is at migration {have}, of a newer version than this one, which knows"
+            f" {SCHEMA_REVISION}: start the newer version"
+        )
     if have != SCHEMA_REVISION:
         raise DatabaseError(
             f"the tracker's database is at migration {have or 'none'}, this version needs"

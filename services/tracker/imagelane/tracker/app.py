@@ -16,12 +16,20 @@ from imagelane.platform.health import serving
 from imagelane.platform.settings import SettingsError
 from imagelane.platform.topology import TopologyWatch
 from imagelane.tracker.following import Following
+from imagelane.tracker.group_reader import GroupReader
 from imagelane.tracker.ledger import Ledger
 from imagelane.tracker.migrating import migrate
 from imagelane.tracker.reader import Reader
 from imagelane.tracker.retention import Retention
 from imagelane.tracker.settings import Settings
-from imagelane.tracking.database import DatabaseError, FileWatch, require_revision, writing_engine
+from imagelane.tracking.database import (
+    DatabaseError,
+    FileWatch,
+    UnansweredError,
+    answered,
+    require_revision,
+    writing_engine,
+)
 
 SERVICE: Final = "tracker"
 BATCH_BYTES: Final = 16 * 2**20
@@ -39,7 +47,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await asyncio.to_thread(_prepare, engine, settings)
 
         open_reader = partial(
-            Reader,
+            Reader if settings.database.is_sqlite else GroupReader,
             settings.kafka,
             batch_records=own.batch_records,
             batch_bytes=BATCH_BYTES,
@@ -73,7 +81,9 @@ def _prepare(engine: Engine, settings: Settings) -> None:
             if before != now:
                 structlog.get_logger("imagelane.tracker").info("database.migrated", revision=now)
         else:
-            with engine.connect() as connection:
+            with answered(settings.database), engine.connect() as connection:
                 require_revision(connection)
+    except UnansweredError:
+        raise  # it may be there when this process is started again
     except DatabaseError as error:
         raise SettingsError(f"IMAGELANE_DATABASE__URL: {error}") from error

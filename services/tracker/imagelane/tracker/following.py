@@ -69,7 +69,8 @@ class Following:
         return self.is_ready()
 
     def _begin(self, reader: Reader) -> None:
-        reader.start(self._ledger.open())
+        self._ledger.open()
+        reader.start(self._ledger.positions)
         self._is_reading = True
         self._log.info("following.begun", behind=reader.behind)
 
@@ -79,8 +80,8 @@ class Following:
         while not stop.is_set():
             self._turned_at = time.monotonic()
             self._check_database()
-            records = reader.read()
             try:
+                records = reader.read()
                 self._write(records, reader)
             except RebuildOrderedError:
                 self._log.warning("rebuild.begun")

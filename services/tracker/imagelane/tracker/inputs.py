@@ -18,6 +18,7 @@ EVENTS: Final = (
     t.FINISHED,
     t.COMMANDS,
     t.NOTICES,
+    t.HOSTS,
 )
 """The others tell nothing of a job: lists before they are one, ticks, hints, keys and the topology."""
 DEAD_LETTERS: Final = tuple(

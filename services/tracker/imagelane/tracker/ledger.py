@@ -53,12 +53,18 @@ class Ledger:
             **{name: _insert(engine, tables[name]).on_conflict_do_nothing() for name in ONCE},
             **{name: _upsert(engine, tables[name]) for name in (*REPLACED, "positions")},
             "dead_letters": _first_dead_letter(engine),
+            "hosts": _latest_of_host(engine),
         }
 
-    def open(self) -> dict[tuple[str, int], Position]:
-        """Where reading goes on, for every partition that was read before."""
+    def open(self) -> None:
+        """From now on it writes to the database as the last rebuild has left it."""
         with self._engine.begin() as connection:
             self._generation = connection.execute(select(t.tracker.c.generation)).scalar_one()
+
+    def positions(self) -> dict[tuple[str, int], Position]:
+        """Where reading goes on, for every partition that was read before. Raises `RebuildOrderedError`."""
+        with self._engine.begin() as connection:
+            self._require_generation(connection)
             rows = connection.execute(select(t.positions)).all()
         return {
             (row.topic, row.partition): Position(row.next_offset, row.end_offset) for row in rows
@@ -80,12 +86,14 @@ class Ledger:
     def look(self) -> None:
         """For who has nothing to write. Raises `RebuildOrderedError`."""
         with self._engine.begin() as connection:
-            generation = connection.execute(select(t.tracker.c.generation)).scalar_one()
-        if generation != self._generation:
+            self._require_generation(connection)
+
+    def _require_generation(self, connection: Connection) -> None:
+        if connection.execute(select(t.tracker.c.generation)).scalar_one() != self._generation:
             raise RebuildOrderedError
 
     def _write_rows(self, connection: Connection, rows: Rows) -> None:
-        for name in (*ONCE, *REPLACED, "dead_letters"):
+        for name in (*ONCE, *REPLACED, "dead_letters", "hosts"):
             self._execute(connection, name, getattr(rows, name))
 
     def _execute(self, connection: Connection, table: str, rows: Sequence[Row]) -> None:
@@ -178,3 +186,9 @@ def _first_dead_letter(engine: Engine) -> Insert:
     return _upsert(
         engine, t.dead_letters, where=_insert(engine, t.dead_letters).excluded[have.name] < have
     )
+
+
+def _latest_of_host(engine: Engine) -> Insert:
+    """After a rebuild, older words come again."""
+    have = t.hosts.c.told_at
+    return _upsert(engine, t.hosts, where=_insert(engine, t.hosts).excluded[have.name] >= have)

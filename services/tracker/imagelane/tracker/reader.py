@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, cast
 
 import structlog
@@ -22,6 +22,7 @@ from imagelane.contracts.codec import Headers
 from imagelane.platform.groups import (
     CONSUMER_DEFAULTS,
     GUARANTEES,
+    Property,
     admin_client,
     client_properties,
     passes,
@@ -36,6 +37,8 @@ from imagelane.tracker.ledger import Position
 
 At = tuple[str, int]
 Offsets = dict[At, int]
+Ask = Callable[[], Mapping[At, Position]]
+"""Asks the database how far each partition was read."""
 POLL_SECONDS: Final = 0.1
 POLL_RECORDS: Final = 1_000
 ANSWER_SECONDS: Final = 15.0
@@ -59,23 +62,27 @@ class Reader:
         self._moved: set[At] = set()
         self._consumer = Consumer(
             {
-                "client.id": "imagelane-tracker",
-                **CONSUMER_DEFAULTS,
-                **client_properties(settings),
-                **GUARANTEES,
-                "group.id": settings.group("tracker"),  # never joined: partitions are assigned
+                **self._properties(),
                 "enable.partition.eof": True,  # tells how far the log goes beyond its last event
                 "error_cb": self._troubles,
             }
         )
         self._admin = admin_client(settings)
 
-    def start(self, positions: Mapping[At, Position]) -> None:
-        """Goes on from these positions; partitions without one are read from the beginning."""
-        first, ends = self._offsets(start_offsets), self._offsets(end_offsets)
-        self.positions = {}
+    def start(self, ask: Ask) -> None:
+        """Goes on from the positions that `ask` tells; partitions without one are read from the beginning."""
+        every = self._offsets(start_offsets, INPUTS)
+        self._consumer.assign(self._placed(every, ask()))
+
+    def _placed(
+        self, places: Iterable[At], positions: Mapping[At, Position]
+    ) -> list[TopicPartition]:
+        """Where reading of these partitions begins; from now on they are ours."""
+        wanted = set(places)
+        topics = {topic for topic, _partition in wanted}
+        first, ends = self._offsets(start_offsets, topics), self._offsets(end_offsets, topics)
         assigned = []
-        for at in ends.keys() & first.keys():
+        for at in wanted & ends.keys() & first.keys():
             known = positions.get(at)
             start = OFFSET_BEGINNING if known is None else known.next_offset
             if known is not None and not first[at] <= known.next_offset <= ends[at]:
@@ -86,8 +93,17 @@ class Reader:
             read_to = first[at] if start == OFFSET_BEGINNING else start
             self.positions[at] = Position(read_to, ends[at])
             assigned.append(TopicPartition(self._settings.topic(at[0]), at[1], start))
-        self._moved = set(self.positions)
-        self._consumer.assign(assigned)
+            self._moved.add(at)
+        return assigned
+
+    def _properties(self) -> dict[str, Property]:
+        return {
+            "client.id": "imagelane-tracker",
+            **CONSUMER_DEFAULTS,
+            **client_properties(self._settings),
+            **GUARANTEES,
+            "group.id": self._settings.group("tracker"),  # never joined: partitions are assigned
+        }
 
     def new_partitions(self) -> bool:
         """Whether a topic has got partitions that are not read yet."""
@@ -146,6 +162,8 @@ class Reader:
             return None
         if topic is None or partition is None or offset is None:
             return None
+        if (topic, partition) not in self.positions:
+            return None  # another replica has got it meanwhile
         self._advance((topic, partition), offset if error is not None else offset + 1)
         if error is not None:
             return None
@@ -172,9 +190,13 @@ class Reader:
         self.positions[at] = position._replace(end_offset=end)
         return self.positions[at]
 
-    def _offsets(self, ask: Callable[[AdminClient, KafkaSettings, str], dict[int, int]]) -> Offsets:
+    def _offsets(
+        self,
+        ask: Callable[[AdminClient, KafkaSettings, str], dict[int, int]],
+        topics: Iterable[str],
+    ) -> Offsets:
         return {
             (topic, partition): offset
-            for topic in INPUTS
+            for topic in topics
             for partition, offset in ask(self._admin, self._settings, topic).items()
         }

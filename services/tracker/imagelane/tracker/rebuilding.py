@@ -57,6 +57,7 @@ def rebuild(engine: Engine, *, keep_before_ms: int | None) -> int:
         take_turn(connection)
         kept = _delete_jobs(connection, keep_before_ms)
         connection.execute(delete(t.lanes))
+        connection.execute(delete(t.hosts))
         connection.execute(delete(t.positions))
         connection.execute(update(t.tracker).values(generation=t.tracker.c.generation + 1))
     return kept

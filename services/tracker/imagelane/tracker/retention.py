@@ -60,6 +60,7 @@ class Retention:
                 _forget(connection, number, now_ms)
             if not over and now_ms - self._dropped_at_ms >= DROP_MS:
                 _drop_old(connection, before_ms, now_ms - MARK_DAYS * DAY_MS)
+                connection.execute(delete(t.hosts).where(t.hosts.c.holds_until < now_ms))
                 self._dropped_at_ms = now_ms
         if over:
             self._log.info("jobs.forgotten", jobs=len(over))

@@ -34,10 +34,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The request itself is bad, for good; nothing was started. `named` are the URLs at fault."""
+    """The request itself is bad, for good; nothing was started. `named` are the URLs at fault.
+
+    `by_image`: some image is at fault, named or not. Without it a new call with the same images may be good.
+    """
 
     reason: str
     named: frozenset[str] = frozenset()
+    by_image: bool = True
 
 
 @dataclass(frozen=True, slots=True)

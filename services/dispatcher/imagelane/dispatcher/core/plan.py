@@ -1,7 +1,8 @@
 """What a call will say: which images, under which URLs, in which bytes, under which key.
 
-Everything follows from the customer, the seq, the images and the settings, so a plan carries no URLs:
-its request is built anew for every attempt, and the hash in the plan proves that it is the same.
+Everything follows from the customer, the seq, the images, the settings and, where URLs are signed, the
+time of the plan, so a plan carries no URLs: its request is built anew for every attempt, and the hash in
+the plan proves that it is the same.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ def freeze(
     """The plan for these images. Raises `UnplannableError`."""
     callback_url = UNSET if terms.callback_url is None else terms.callback_url
     content = NewBatch(
-        customer=request.customer_id, callback_url=callback_url, urls=list(urls_of(jobs, terms))
+        customer=request.customer_id,
+        callback_url=callback_url,
+        urls=list(urls_of(jobs, terms, now)),
     )
     reference = _reference(terms.deployment_id, request, msgspec.json.encode(content))
     body = msgspec.json.encode(msgspec.structs.replace(content, reference=reference))
@@ -101,7 +104,7 @@ def freeze(
 def body_of(customer_id: str, plan: CallPlan, terms: Terms) -> bytes:
     """The request's bytes, the same for every attempt. Raises `ChangedRequestError`."""
     try:
-        urls = list(urls_of(plan.jobs, terms))
+        urls = list(urls_of(plan.jobs, terms, plan.planned_at))
     except UnplannableError as error:
         raise ChangedRequestError(f"the planned request cannot be built: {error}") from error
     body = msgspec.json.encode(
@@ -115,18 +118,29 @@ def body_of(customer_id: str, plan: CallPlan, terms: Terms) -> bytes:
     if hashlib.sha256(body).hexdigest() != plan.body_sha256:
         raise ChangedRequestError(
             "the planned request cannot be built again: a recipe's outputs or a destination's"
-            " public_base_url differ from when it was planned"
+            " public_base_url, access or key differ from when it was planned"
         )
     return body
 
 
-def urls_of(jobs: Iterable[PlannedImages], terms: Terms) -> Iterator[str]:
+def is_too_old(plan: CallPlan, terms: Terms, now: datetime) -> bool:
+    """Whether the signatures of its URLs might not last as long as the call: half of their time is over."""
+    lives = [
+        one.presigner.seconds
+        for job in plan.jobs
+        if (one := terms.destinations.get(job.destination)) and one.presigner is not None
+    ]
+    return bool(lives) and (now - plan.planned_at).total_seconds() > min(lives) / 2
+
+
+def urls_of(jobs: Iterable[PlannedImages], terms: Terms, planned_at: datetime) -> Iterator[str]:
     """Every URL of a request: job by job, image by image, output by output."""
     for job in jobs:
         outputs, destination = _known(job, terms)
         for index in unpack(job.images):
             for output in outputs:
-                yield destination.public_url(job.job_id, index, output)
+                address = destination.public_url(job.job_id, index, output)
+                yield destination.readable(address, planned_at)
 
 
 def images_named(
@@ -136,10 +150,13 @@ def images_named(
     named: dict[str, BitMap] = {}
     for job in jobs if urls else ():
         outputs, destination = _known(job, terms)
+        at_fault = set(map(destination.address_of, urls))
         hit = BitMap(
             index
             for index in unpack(job.images)
-            if any(destination.public_url(job.job_id, index, output) in urls for output in outputs)
+            if any(
+                destination.public_url(job.job_id, index, output) in at_fault for output in outputs
+            )
         )
         if hit:
             named[job.job_id] = named.get(job.job_id, BitMap()) | hit

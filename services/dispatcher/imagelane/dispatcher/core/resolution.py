@@ -123,10 +123,12 @@ def of_refusal(
     """These images were refused as a call: those that are named fail, and so does one that is alone; the rest returns.
 
     Where nothing is named, the answer hints at half as many images, so that the bad one is found by halving.
+    If no image is at fault, all return.
     """
     images = images_of(planned)
     total = sum(map(len, images.values()))
-    named = images if total == 1 else images_named(planned, refused.named, terms)
+    alone = total == 1 and refused.by_image
+    named = images if alone else images_named(planned, refused.named, terms)
     jobs = {
         job_id: o.settled(outcomes_of(job_id), failed=bad, cancelled=BitMap(), planned=BitMap())
         for job_id, bad in named.items()
@@ -147,7 +149,7 @@ def of_refusal(
         images=total,
         jobs=told,
         occurred_at=now,
-        max_images=UNSET if named else total // 2,
+        max_images=UNSET if named or not refused.by_image else total // 2,
     )
     return Resolution(answer, jobs)
 

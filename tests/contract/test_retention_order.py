@@ -9,18 +9,19 @@ import pytest
 from imagelane.batcher.settings import BatcherSettings
 from imagelane.contracts import topics as t
 from imagelane.contracts.topic_files import read_topic_files, schemas_folder
+from imagelane.dispatcher.retention import TELLING_OF_JOBS
+from imagelane.dispatcher.retention import check_retention as check_the_dispatchers
 from imagelane.dispatcher.settings import DispatcherSettings
 from imagelane.intake.retention import check_retention
 from imagelane.intake.settings import IntakeSettings
 from imagelane.notifier.settings import NotifierSettings
+from imagelane.platform.retention import SEGMENT_DAYS
 from imagelane.platform.settings import SettingsError
 from imagelane.tracker.inputs import INPUTS
 from imagelane.tracker.retention import MARK_DAYS
 from imagelane.tracker.settings import TrackerSettings
 
 FILES = read_topic_files(schemas_folder())
-SEGMENT_DAYS = 7.0
-"""Kafka's own: the newest records of a segment keep the oldest alive for so long."""
 
 
 def days_of(topic: str) -> float:
@@ -37,8 +38,7 @@ def test_the_batcher_remembers_a_finished_job_for_longer_than_any_topic_has_its_
 
 
 def test_the_dispatcher_remembers_a_job_for_longer_than_any_topic_tells_of_it() -> None:
-    told = (t.JOBS, t.BATCHES, t.COMPLETED, t.FINISHED, t.COMMANDS)
-    assert default(DispatcherSettings) > max(map(days_of, told)) + SEGMENT_DAYS
+    assert default(DispatcherSettings) > max(map(days_of, TELLING_OF_JOBS)) + SEGMENT_DAYS
 
 
 def test_a_key_is_used_up_for_longer_than_anybody_remembers_its_job() -> None:
@@ -75,3 +75,11 @@ def test_intake_does_not_start_with_less_than_its_topics_keep(
     check_retention(IntakeSettings.model_validate(settings), FILES)
     with pytest.raises(SettingsError, match=named):
         check_retention(IntakeSettings.model_validate(settings | said), FILES)
+
+
+def test_the_dispatcher_does_not_start_with_less_than_its_topics_keep() -> None:
+    check_the_dispatchers(DispatcherSettings(capabilities="A", retention_days=97), FILES)
+    with pytest.raises(
+        SettingsError, match=r"DISPATCHER__RETENTION_DAYS: 96\.5 .* 90 and a segment's 7"
+    ):
+        check_the_dispatchers(DispatcherSettings(capabilities="A", retention_days=96.5), FILES)

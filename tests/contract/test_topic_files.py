@@ -59,7 +59,8 @@ def test_producers_and_consumers_are_services_of_ours(topic: TopicFile) -> None:
 
 @each_topic
 def test_a_topic_is_partitioned_as_the_code_says(topic: TopicFile) -> None:
-    if topic.name in DEAD_LETTERS | {topics.TOPOLOGY, topics.KEYS, topics.DLQ_DECISIONS}:
+    logs = {topics.TOPOLOGY, topics.KEYS, topics.HOSTS, topics.DLQ_DECISIONS}
+    if topic.name in DEAD_LETTERS | logs:
         assert topic.partitioning == "single"
     else:
         assert topic.partitioning == ("spread" if topic.name in SPREAD else "strict")

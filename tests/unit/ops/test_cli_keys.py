@@ -40,7 +40,10 @@ def keys(*arguments: str) -> Any:
         (["create", "--operator", "--scope", "read"], "--scope"),
         (["create", "--customer", "acme", "--scope", "write"], "--scope: 'write'"),
         (["create", "--customer", "acme", "--scope", "operate"], "--scope: 'operate'"),
-        (["create", "--customer", "a\nb"], "--customer"),
+        (
+            ["create", "--customer", "a\nb"],
+            "--customer: it has a form or characters that it may not",
+        ),
         (["create", "--customer", ""], "--customer"),
         (["create", "--customer", "acme", "--name", ""], "--name"),
         (["create", "--customer", "acme", "--days", "0"], "--days"),
@@ -72,6 +75,7 @@ def test_keys_are_listed_without_secrets_and_revoked(topic: KeyRing) -> None:
     lines = keys("list").stdout.splitlines()
     assert "revoked" in lines[0]
     assert "(operator)" in lines[1]
+    assert lines[1].index("on call") == lines[0].index("acme") + len("(operator)  ")
     assert len(topic.all()) == len(lines) == 2
     [told] = [
         json.loads(line)

@@ -153,6 +153,7 @@ def test_a_refusal_is_a_sentence_that_names_what_is_at_fault(
         (("status", ID, "--api-key-file", "nowhere"), "--api-key-file: nowhere: No such file"),
         (("jobs", "--limit", "0"), "--limit"),
         (("results", ID, "--format", "xml"), "--format"),
+        (("trace", ID), f"IMAGE: {ID} is no image's id"),
         (("results", ID, "--format", "csv", "--json"), "--json is --format ndjson"),
         (("produce", "--customer", "acme"), "either FILE or --list-url"),
         (("produce", "nowhere.txt", "--customer", "acme"), "FILE: nowhere.txt: No such file"),
@@ -273,6 +274,14 @@ def test_lists_come_page_by_page_until_there_are_enough(fake: FakeGateway) -> No
     assert "--all shows all" in result.stderr
 
 
+def test_a_list_of_nothing_says_so_and_keeps_standard_output_empty(fake: FakeGateway) -> None:
+    for path, command in ((JOBS, ("jobs",)), (f"{JOB}/images", ("images", ID, "--code", "x"))):
+        fake.json(path, {"items": [], "next_cursor": None})
+        ended = run(*command)
+        assert (ended.exit_code, ended.stdout, "no such" in ended.stderr) == (0, "", True)
+        assert run(*command, "--json").stderr == ""
+
+
 def test_results_lie_in_a_file_only_when_they_are_whole(fake: FakeGateway, tmp_path: Path) -> None:
     fake.tell(f"{JOB}/results", Told(200, b"half\n", cut=True))
     out = tmp_path / "results.csv"
@@ -306,7 +315,7 @@ def test_lanes_are_asked_of_the_gateway_where_one_is_named(fake: FakeGateway) ->
     fake.json("/v1/lanes", {"items": [idle, {**lane, "call": call}], "next_cursor": None})
     result = run("lanes")
     assert "acme" in result.stdout
-    assert "1 lanes are idle; --all shows them" in result.stdout
+    assert "1 lane is idle; --all shows it" in result.stdout
     (busy, _idle) = json.loads(run("lanes", "--json").stdout)
     assert (busy["customer_id"], busy["images"], busy["ready"]) == ("acme", 120, 30)
     assert busy["since"] == "2026-11-21T12:00:00Z"
@@ -353,25 +362,31 @@ def test_explain_asks_for_what_it_needs(fake: FakeGateway) -> None:
         "status": "requested",
         "url": "https://shop.example:8443/1.jpg",
     }
+    server = {"host": "shop.example:8443", "state": "slowed", "images_at_a_time": 4}
     trail = {"image": image, "customer_id": "acme", "trace_id": "0" * 32, "steps": []}
+    trail |= {"server": server}
     fake.json(f"/v1/images/{ID}:1", trail)
     fake.json(f"/v1/images/{ID}%3A1", trail)
     fake.json(JOB, job(downloaded=2))
     fake.json(JOBS, {"items": [job()]})
     fake.json("/v1/freshness", {"behind": 0, "written_at": None})
-    fake.json(f"{JOB}/images", {"items": [{}], "next_cursor": None})
+    fake.json(f"{JOB}/images", {"items": [image], "next_cursor": None})
     result = run("explain", f"{ID}:1")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith(f"image {ID}:1 (requested): It waits")
-    assert "asked for fewer requests" in result.stdout, "there is such a failure"
-    assert any("text=//shop.example" in one.target for one in fake.asked)
+    assert "Its server, shop.example:8443, gets only 4 images at a time" in result.stdout
     result = run("explain", f"{ID}:2")
     assert (result.exit_code, "the job has 2, counted from 0" in result.stderr) == (1, True)
     fake.json(JOB, {**job(status="accepted"), "images": 3})
     assert "has requested 2 of 3 images" in run("explain", f"{ID}:2").stdout
     told = json.loads(run("explain", ID, "--json").stdout)
     assert (told["subject"], told["state"]) == (f"job {ID}", "accepted")
+    assert "first image that waits for the downloader, shop.example:8443, gets only" in told["why"]
+    fake.json(JOB, job(downloaded=2))
+    assert "shop.example" not in run("explain", ID).stdout, "none waits for the downloader"
     assert "1 job is open" in run("explain", "acme").stdout.replace("2 jobs are", "1 job is")
+    fake.json(JOBS, {"items": [job(downloaded=1)]})
+    assert "waits for the downloader, shop.example:8443, gets only" in run("explain", "acme").stdout
     fake.json(JOBS, {"items": []})
     result = run("explain", "nobody")
     assert (result.exit_code, "no image, job or customer 'nobody'" in result.stderr) == (1, True)

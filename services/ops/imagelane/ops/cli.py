@@ -24,6 +24,9 @@ COMMANDS: Final = {
     "keys": "imagelane.ops.cli_keys:app",
     "topics": "imagelane.ops.cli_topics:app",
     "tracker": "imagelane.ops.cli_tracker:app",
+    "buckets": "imagelane.ops.cli_buckets:app",
+    "doctor": "imagelane.ops.cli_doctor:doctor",
+    "capacity": "imagelane.ops.cli_capacity:capacity",
     "local": "imagelane.ops.cli_local:local",
     "demo": "imagelane.ops.cli_local:demo",
 }

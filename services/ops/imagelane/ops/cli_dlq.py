@@ -14,7 +14,6 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import typer
 from confluent_kafka import KafkaException
-from rich.console import Console
 
 from imagelane.contracts.codec import UnreadableRecordError
 from imagelane.contracts.dead_letters import DeadLetterDecided
@@ -40,6 +39,7 @@ from imagelane.ops.letter_page import (
     summary,
     whole,
 )
+from imagelane.ops.wide import wide_console
 from imagelane.platform.latest_records import ReadingTooLongError
 from imagelane.platform.settings import KafkaSettings, load_or_exit
 
@@ -104,7 +104,7 @@ def list_letters(
     if not rows:
         typer.echo("no dead letter waits for a decision")
         return
-    Console(highlight=False).print(letter_table(rows))
+    wide_console().print(letter_table(rows))
     for line in count_lines(counts, len(rows)):
         typer.echo(line)
 

@@ -15,7 +15,7 @@ from imagelane.contracts.fields import CustomerId, Text255
 from imagelane.contracts.keys import KeyRecorded, Scope
 from imagelane.core.api_keys import is_live
 from imagelane.ops import key_records
-from imagelane.ops.command_line import CommandSettings, fail
+from imagelane.ops.command_line import CommandSettings, fail, in_words
 from imagelane.ops.delivery import DeliveryError
 from imagelane.ops.key_records import ApiKeyError
 from imagelane.platform.key_log import read_keys
@@ -92,16 +92,22 @@ def list_keys(
         ring = read_keys(load_or_exit(CommandSettings).kafka)
     except EXPECTED as error:
         fail(str(error))
-    for key in ring.all():
-        if customer not in (None, key.customer_id):
-            continue
+    keys = [key for key in ring.all() if customer in (None, key.customer_id)]
+    width = max((len(_whose(key)) for key in keys), default=0)
+    for key in keys:
         told = _told(key)
         if as_json:
             typer.echo(msgspec.json.encode(told).decode())
         else:
-            whose = told["customer_id"] or "(operator)"
             scopes = ",".join(key.scopes)
-            typer.echo(f"{key.key_id}  {told['state']:8}  {scopes:12}  {whose}  {key.name}")
+            line = (
+                f"{key.key_id}  {told['state']:8}  {scopes:12}  {_whose(key):{width}}  {key.name}"
+            )
+            typer.echo(line)
+
+
+def _whose(key: KeyRecorded) -> str:
+    return key.customer_id or "(operator)"
 
 
 @app.command()
@@ -165,4 +171,4 @@ def _check(option: str, value: str, kind: Any) -> None:
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        fail(f"{option}: {error}", code=2)
+        fail(f"{option}: {in_words(error)}", code=2)

@@ -109,7 +109,13 @@ def _print(found: Sequence[LaneView], *, with_idle: bool) -> None:
     if busy:
         wide_console().print(lane_table(busy, datetime.now(UTC)))
     if len(busy) < len(found):
-        typer.echo(f"{len(found) - len(busy)} lanes are idle; --all shows them")
+        idle = len(found) - len(busy)
+        told = (
+            "1 lane is idle; --all shows it"
+            if idle == 1
+            else f"{idle:,} lanes are idle; --all shows them"
+        )
+        typer.echo(told)
     if not found:
         typer.echo("no customer has had a call yet")
 

@@ -12,6 +12,7 @@ import typer
 from imagelane.ops.client.asking import ask, understood
 from imagelane.ops.client.connection import AsJson, GatewayUrl, KeyFile, connection
 from imagelane.ops.client.core.answers import Image, Job, Trail, read
+from imagelane.ops.client.core.ids import is_image
 from imagelane.ops.client.gateway import Gateway, quoted
 from imagelane.ops.client.tables import image_line, job_table, step_table, trail_lines
 from imagelane.ops.command_line import fail
@@ -52,6 +53,8 @@ def jobs(
     found = ask(connection(gateway, api_key_file), work)
     if found:
         wide_console().print(job_table(found, datetime.now(UTC)))
+    elif not as_json:
+        typer.echo("no such job", err=True)
 
 
 def images(
@@ -83,6 +86,8 @@ def images(
         return count
 
     shown = ask(connection(gateway, api_key_file), work)
+    if not shown and not as_json:
+        typer.echo("no such image in the job", err=True)
     if shown == limit and not every:
         typer.echo(
             f"the first {shown}; --all shows all, --status, --code and --text choose", err=True
@@ -131,6 +136,8 @@ def trace(
     as_json: AsJson = False,
 ) -> None:
     """Everything that happened to an image: when, by which service, and the record that tells of it."""
+    if not is_image(image):
+        fail(f"IMAGE: {image} is no image's id: a job's and the index, as in JOB:0", WRONG_USAGE)
     at = connection(gateway, api_key_file)
     answer = ask(at, lambda api: api.get(f"/v1/images/{quoted(image)}"))
     trail = understood(at, answer, Trail)

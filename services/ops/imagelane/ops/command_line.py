@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import re
 from collections.abc import Mapping
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Final, NoReturn, TypeVar
 
 import msgspec
 import typer
@@ -25,6 +26,9 @@ OverKafka = Annotated[
     bool, typer.Option("--kafka", help="Past the gateway: it needs the broker, and no API key.")
 ]
 E = TypeVar("E", bound=Event | ListSubmitted)
+
+
+_pattern: Final = re.compile(r"Expected `str` matching regex '.*?'(?= - at|$)")
 
 
 class CommandSettings(EnvironmentSettings):
@@ -56,10 +60,15 @@ def valid(kind: type[E], fields: Mapping[str, object], names: Mapping[str, str])
         tag = kind.__struct_config__.tag
         return msgspec.convert(fields if tag is None else {"type": tag, **fields}, kind)
     except msgspec.ValidationError as error:
-        text = str(error)
+        text = in_words(error)
         for field, name in names.items():
             text = text.replace(f"`$.{field}`", name)
         fail(text, code=2)
+
+
+def in_words(error: msgspec.ValidationError) -> str:
+    """The error without a regular expression in it, which tells a person nothing."""
+    return _pattern.sub("it has a form or characters that it may not have", str(error))
 
 
 def decider(by: str | None) -> str:

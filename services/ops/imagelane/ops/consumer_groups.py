@@ -25,7 +25,7 @@ class ConsumerGroups:
         """Every group of the deployment, by its name on the broker."""
         listed = self._admin.list_consumer_groups(request_timeout=ANSWER_SECONDS).result()
         for error in listed.errors:
-            raise error
+            raise KafkaException(error)  # it is an error, which cannot be raised itself
         ours = self._settings.group("")
         return sorted(one.group_id for one in listed.valid if one.group_id.startswith(ours))
 

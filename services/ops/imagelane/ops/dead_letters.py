@@ -23,6 +23,7 @@ from imagelane.contracts.codec import (
 )
 from imagelane.contracts.dead_letters import (
     ERRORS,
+    MAX_PARTITION,
     REPLAY_OF,
     DeadLetterDecided,
     Origin,
@@ -139,7 +140,7 @@ def letter_of(topic: str, message: Message) -> DeadLetter:
     at_ms = message.timestamp()[1]
     place = Place(
         topic,
-        number_in(told.get("partition"), message.partition() or 0),
+        number_in(told.get("partition"), message.partition() or 0, most=MAX_PARTITION),
         number_in(told.get("offset"), message.offset() or 0),
     )
     own = [(name, value) for name, value in headers if not name.startswith(ERRORS)]

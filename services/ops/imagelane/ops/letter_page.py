@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from msgspec import UNSET
@@ -73,7 +73,7 @@ def letter_table(rows: Sequence[Row]) -> Table:
         cells = (
             str(letter.place),
             clean(text_of(letter.key) or "")[:KEY_CHARS],
-            letter.put_aside_at.isoformat(" ", "seconds"),
+            f"{letter.put_aside_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
             letter.service,
             "" if decision is None else f"{decision.decision} by {decision.decided_by}",
             clean(letter.reason),

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from imagelane.contracts.topic_files import schemas_folder
+from imagelane.contracts.topic_files import read_topic_files, schemas_folder
 from imagelane.ops import (
     event_catalogue,
     failure_page,
@@ -14,6 +14,7 @@ from imagelane.ops import (
     metrics_reference,
     settings_reference,
 )
+from imagelane.ops.capacity import showing as capacity_page
 
 
 def pages(schemas: Path) -> dict[Path, str]:
@@ -24,6 +25,7 @@ def pages(schemas: Path) -> dict[Path, str]:
         docs / "configuration.md": settings_reference.page(settings_reference.settings_classes()),
         docs / "failures.md": failure_page.page(),
         docs / "lanes.md": lane_page.page(),
+        docs / "capacity.md": capacity_page.page(read_topic_files(schemas)),
         docs / "metrics.md": metrics_reference.page(metrics_reference.declared()),
     }
 

@@ -23,6 +23,7 @@ Made from the settings classes by `python -m imagelane.ops.reference --write`.
 Services take no arguments: every setting is an environment variable. All of them are checked before the first
 connection; what is missing or wrong is named, and the service leaves with 2. `<NAME>` stands for a name of your own.
 Lists and objects are JSON, such as `["10.0.0.0/8"]`.
+Traces are switched on by OpenTelemetry's own variables, which begin with `OTEL_`: [traces.md](traces.md).
 A setting that is shared is read by each of the services named above its table, so give it to all of them alike.
 """
 _COLUMNS: Final = ("variable", "type", "default", "range", "meaning")

@@ -1,0 +1,1 @@
+"""`imagelane capacity`: what so many images a day need, by a small model and measured constants."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Final
 
 import pytest
 import pytest_asyncio
 from tests.chaos.campaign import Stacks, stacks
 
-NOTES: Final = pytest.StashKey[list[str]]()
+NOTE: Final = "note"
+Note = Callable[[str], None]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -19,11 +22,14 @@ async def given() -> AsyncIterator[Stacks]:
 
 
 @pytest.fixture
-def notes(request: pytest.FixtureRequest) -> list[str]:
-    """Lines to be shown at the end of the session."""
-    return request.config.stash.setdefault(NOTES, [])
+def note(record_property: Callable[[str, object], None]) -> Note:
+    """Takes a line to be shown at the end of the session, whichever process the test runs in."""
+    return partial(record_property, NOTE)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for note in terminalreporter.config.stash.get(NOTES, []):
-        terminalreporter.write_line(note)
+    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+        if getattr(report, "when", "") == "call":
+            for name, text in report.user_properties:
+                if name == NOTE:
+                    terminalreporter.write_line(text)

@@ -29,6 +29,13 @@ LANE: Final = ("batcher-1", "batcher-2", "batcher-3", "dispatcher-1", "dispatche
 MANY: Final = Setup(
     workers=(("batcher", 3), ("dispatcher", 2), ("downloader", 2), ("processor", 2))
 )
+EVERY_ONE_OF_MANY: Final = (
+    "intake",
+    *("downloader-1", "downloader-2", "processor-1", "processor-2"),
+    *LANE,
+)
+WORKS_WITH: Final = {"batcher": '"gate.opened"', "dispatcher": '"log.restored"'}
+"""What a worker's log has once it has something to lose; `partitions.assigned` for the others."""
 LOAD_SECONDS: Final = 3.0
 
 
@@ -73,18 +80,12 @@ async def dispatcher_wakes_as_zombie(trial: Trial, point: str) -> None:
 
 async def batcher_wakes_as_zombie(trial: Trial) -> None:
     """The same for a batcher, in the middle of the images."""
-    await trial.system.until("a batcher with lanes", partial(has_lanes, trial, "batcher-1"))
+    await trial.system.until("a batcher with lanes", partial(works, trial, "batcher-1"))
     trial.load(customers=6, images=80)
     await trial.under_way()
     await pause(trial, "batcher-1", SESSION_SECONDS * 1.5)
     trial.healed()
     await left_with(trial, "batcher-1", SLEPT)
-
-
-def has_lanes(trial: Trial, name: str) -> bool:
-    """Whether the batcher has taken partitions over since it was started: before, it has nothing to lose."""
-    log = (trial.system.folder / "logs" / f"{name}.log").read_text()
-    return log.rfind('"gate.opened"') > log.rfind('"service.started"')
 
 
 async def pause(trial: Trial, name: str, seconds: float) -> None:
@@ -171,13 +172,16 @@ async def harm(
 
 
 async def rolling_restart(trial: Trial) -> None:
-    """Every worker is ended in order and started anew, twice, while lists come in."""
-    trial.load(customers=4, images=250)
+    """Every worker is ended in order and started anew, twice, the next one once it works again, while lists come in."""
+    restarted = asyncio.Event()
     began = time.monotonic()
-    for _ in range(2):
-        for name in (*ROAD[:3], *LANE):
-            await trial.system.kill(name, signal.SIGTERM)
-            await asyncio.sleep(1.0)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(load_until(trial, restarted))
+        for _ in range(2):
+            for name in EVERY_ONE_OF_MANY:
+                await trial.system.kill(name, signal.SIGTERM)
+                await trial.system.until(f"{name} works again", partial(works, trial, name))
+        restarted.set()
     trial.healed()
     await trial.system.finished(trial.jobs)
     instants = [began, *(at for at in trial.system.onlooker.progress if at > began)]
@@ -190,6 +194,22 @@ async def rolling_restart(trial: Trial) -> None:
     )
     images = sum(job.images for job in trial.jobs)
     assert again <= 0.02 * images, f"{again} of {images} images were fetched more than once"
+
+
+async def load_until(trial: Trial, enough: asyncio.Event) -> None:
+    """A list every few seconds."""
+    for customer in itertools.cycle(range(4)):
+        if enough.is_set():
+            return
+        trial.submit(f"c{customer}", 60)
+        await asyncio.sleep(LOAD_SECONDS)
+
+
+def works(trial: Trial, name: str) -> bool:
+    """Whether the worker has taken partitions over since it was started."""
+    log = (trial.system.folder / "logs" / f"{name}.log").read_text()
+    sign = WORKS_WITH.get(name.partition("-")[0], '"partitions.assigned"')
+    return log.rfind(sign) > log.rfind('"service.started"')
 
 
 async def intake_dies_inside_a_list(trial: Trial) -> None:
@@ -235,7 +255,7 @@ FAULTS: Final = [
         Fault(f"F04:{name}", f"{name} paused", partial(worker_sleeps, service=name), MANY)
         for name in ("downloader", "processor")
     ),
-    Fault("F05", "rolling restart of everything, twice", rolling_restart),
+    Fault("F05", "rolling restart of everything, twice", rolling_restart, MANY),
     Fault("F35", "intake killed inside a list, twice", intake_dies_inside_a_list),
     Fault("F40", "SIGTERM of both dispatchers while they send", dispatcher_ends_while_it_sends),
     Fault("MIX", "SIGKILL, SIGTERM, SIGSTOP + SIGCONT and joins at random", random_mix),

@@ -18,6 +18,14 @@ IMAGES: Final = 30
 MOST_LINES: Final = 100_000
 LARGE_BYTES: Final = 33 * 1024**2
 LONG_SECONDS: Final = 600.0
+DEATHS: Final = (
+    (0.05, "intake"),
+    (0.15, "batcher-1"),
+    (0.25, "dispatcher-1"),
+    (0.35, "intake"),
+    (0.45, "batcher-2"),
+)
+"""Who is killed when so much of the longest list has been read."""
 NOT_YET: Final = 503
 TEXT: Final = "text/plain"
 MARK: Final = b"\xef\xbb\xbf"
@@ -95,13 +103,16 @@ async def every_kind(trial: Trial) -> None:
 
 
 async def longest(trial: Trial) -> None:
-    """As many lines as a list may have, nearly all of them no URLs: each is a recorded failure."""
+    """As many lines as there may be, nearly all no URLs: each a recorded failure, whoever dies while they are read."""
     lines = [f"line {number}" for number in range(MOST_LINES)]
     places = [*range(0, MOST_LINES, MOST_LINES // IMAGES)]
     for place, url in zip(places, trial.system.images.urls(len(places)), strict=True):
         lines[place] = url
     bad = tuple(sorted(set(range(MOST_LINES)).difference(places)))
     await taken(trial, Given("longest", "\n".join(lines).encode(), MOST_LINES, bad=bad))
+    for share, name in DEATHS:
+        await trial.under_way("processed", share)
+        await trial.system.kill(name)
     trial.healed()
     await trial.system.finished(trial.jobs, LONG_SECONDS)
 
@@ -190,5 +201,9 @@ def bearer(trial: Trial) -> str:
 
 FAULTS: Final = [
     Fault("F34:kinds", "lists of every kind, whole, wrong, slow, cut and twice", every_kind),
-    Fault("F34:longest", f"a list of {MOST_LINES:,} lines, most of them no URLs", longest),
+    Fault(
+        "F34:longest",
+        f"a list of {MOST_LINES:,} lines, most of them no URLs, and deaths while it is read",
+        longest,
+    ),
 ]

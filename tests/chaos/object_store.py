@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 import time
 from collections import Counter
@@ -10,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from aiohttp import ClientSession, DummyCookieJar, web
 from multidict import CIMultiDict, istr
@@ -43,6 +44,8 @@ class Mood:
     """It is so to one of so many requests; the others go through."""
     hangs: bool = False
     """Takes requests and answers none of them, until the mood changes; then it answers as it should."""
+    damages: Literal["", "puts", "gets"] = ""
+    """A byte of what is put, or of what is got, is another one when it arrives."""
     loses_answers: bool = False
     """Does what was asked, and cuts the connection instead of saying so."""
     hidden_seconds: float = 0.0
@@ -61,6 +64,8 @@ class Store:
     _put_at: dict[str, float] = field(default_factory=dict)
     _asked: int = 0
     struck: Counter[str] = field(default_factory=Counter)
+    _for_everybody: dict[str, str] = field(default_factory=dict)
+    """What the server behind needs so that it serves a stranger."""
 
     def set(self, mood: Mood) -> None:
         """From now on it is like this."""
@@ -83,7 +88,13 @@ class Store:
             self.struck["refused"] += 1
             text = f"<Error><Code>{mood.code}</Code><Message>of the test</Message></Error>"
             return web.Response(status=mood.status, text=text, content_type="application/xml")
+        if mood.damages == "puts" and request.method == "PUT" and body:
+            self.struck["damaged"] += 1
+            body = _damaged(body)
         passed = await self._passed(request, body)
+        if mood.damages == "gets" and request.method == "GET" and isinstance(passed.body, bytes):
+            self.struck["damaged"] += 1
+            passed.body = _damaged(passed.body)
         if mood.loses_answers:
             self.struck["lost"] += 1
             if request.transport is not None:
@@ -95,12 +106,14 @@ class Store:
         if time.monotonic() < put_at + mood.hidden_seconds:
             self.struck["hidden"] += 1
             return web.Response(status=404)
-        return await self._passed(request, b"", Authorization=BUCKETS_OWNER)
+        return await self._passed(request, b"", **self._for_everybody)
 
     async def _passed(self, request: web.Request, body: bytes, **more: str) -> web.Response:
         url = URL(self._behind + request.raw_path, encoded=True)
         headers = _passed_on({**request.headers, **more})
-        async with self._http.request(request.method, url, data=body, headers=headers) as answer:
+        async with self._http.request(
+            request.method, url, data=io.BytesIO(body), headers=headers
+        ) as answer:
             content = await answer.read()
             if request.method == "PUT":
                 self._put_at[request.raw_path.partition("?")[0]] = time.monotonic()
@@ -108,6 +121,10 @@ class Store:
             if request.method == "HEAD":  # its length is that of a body that does not come
                 told["Content-Length"] = answer.headers.get("Content-Length", "0")
             return web.Response(status=answer.status, body=content, headers=told)
+
+
+def _damaged(body: bytes) -> bytes:
+    return bytes([body[0] ^ 1]) + body[1:]
 
 
 def _passed_on(headers: Mapping[str, str]) -> CIMultiDict[str]:
@@ -122,12 +139,17 @@ def _may_pass(name: str) -> bool:
 async def object_store(port: int, log: Path) -> AsyncIterator[Store]:
     """A store at this port, with the bucket, for the block."""
     behind = f"http://{HOST}:{free_port()}"
-    async with (
-        _moto(URL(behind).port or 0, log),
-        ClientSession(cookie_jar=DummyCookieJar(), auto_decompress=False) as http,
-    ):
+    async with _moto(URL(behind).port or 0, log), ClientSession() as http:
         await _made(http, f"{behind}/{BUCKET}")
-        store = Store(f"http://{HOST}:{port}", behind, http)
+        async with front(port, behind, {"Authorization": BUCKETS_OWNER}) as store:
+            yield store
+
+
+@asynccontextmanager
+async def front(port: int, behind: str, for_everybody: dict[str, str]) -> AsyncIterator[Store]:
+    """What can fail, at this port, before an S3 server that is there already."""
+    async with ClientSession(cookie_jar=DummyCookieJar(), auto_decompress=False) as http:
+        store = Store(f"http://{HOST}:{port}", behind, http, _for_everybody=for_everybody)
         app = web.Application(client_max_size=MAX_OBJECT_BYTES)
         app.router.add_route("*", "/{path:.*}", store.answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

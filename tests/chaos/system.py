@@ -212,7 +212,10 @@ class System:
         pid = self.stack.supervisor.pid(name)
         if pid is None:
             return False
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):  # it has just gone
+            return False
         return stat.rpartition(")")[2].split()[0] == "T"
 
     async def stop(self, *names: str) -> None:

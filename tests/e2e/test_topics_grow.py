@@ -95,7 +95,6 @@ async def mended_after_a_topic_was_grown_by_hand(
     assert '"code": 76' in log_of(road, "batcher")
     assert not all(road.finish_of(job) for job in jobs)
 
-    await road.kill("dispatcher")  # asked to stop, it would wait for what it may not send
     await stop_services(road)
     refused = await migrate(road, BY_HAND)
     for _ in range(MEMBER_SECONDS):

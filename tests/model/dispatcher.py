@@ -30,7 +30,7 @@ from imagelane.platform.settings import KafkaSettings
 
 SESSION_SECONDS: Final = 20.0
 BASE: Final = "https://images.example/r"
-KAFKA: Final = KafkaSettings(bootstrap_servers="nowhere:1", strict_partitions=PARTITIONS)
+KAFKA: Final = KafkaSettings(bootstrap_servers="localhost:1", strict_partitions=PARTITIONS)
 TERMS: Final = Terms(
     "model", {"default": Destination("default", "", BASE)}, "https://gateway.example/callbacks"
 )

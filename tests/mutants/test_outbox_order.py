@@ -93,3 +93,17 @@ async def test_a_later_batch_is_acknowledged_later(said: list[str]) -> None:
     app.producer.deliveries[1].set_result(None)
     assert await outbox.drained(5.0)
     assert said[-2:] == ["first acknowledged", "second acknowledged"]
+
+
+async def test_nothing_is_acknowledged_once_its_partitions_are_going(said: list[str]) -> None:
+    app: Any = App(said)
+    outbox = Outbox(cast(AppT, app))
+    outbox.on_confirmed = lambda: None
+    written = asyncio.get_running_loop().create_future()
+    outbox.add(batch(said, "first", written))
+    outbox.drop_acknowledgements()
+    written.set_result(None)
+    await settle()
+    app.producer.deliveries[0].set_result(None)
+    assert await outbox.drained(5.0)
+    assert said == ["sent to batches"]

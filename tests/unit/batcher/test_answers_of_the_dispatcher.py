@@ -149,3 +149,19 @@ def test_a_bitmap_that_cannot_be_read_changes_nothing(desk: Desk) -> None:
     assert desk.decide() == []
     assert desk.table == table
     assert desk.outcome().job_id == job_id("a")
+
+
+def test_an_older_answer_does_not_take_the_lane_back(desk: Desk) -> None:
+    desk.accepted()
+    desk.completed(3)
+    desk.completed(1)
+    assert desk.call(100).seq == 4
+
+
+def test_what_is_decided_is_decided_after_a_restart_too(desk: Desk) -> None:
+    desk.sealed(102)
+    desk.call(100)
+    desk.completed(1, desk.outcome(delivered=range(100)))
+    desk.restart()
+    (request,) = desk.processed([100, 101])
+    assert asked(request) == (2, {"a": [100, 101]})

@@ -172,3 +172,10 @@ def test_a_lane_has_one_alarm_on_its_way_at_most(desk: Desk) -> None:
     (tick,) = desk.lanes.ticks(desk.now)
     assert desk.lanes.ticks(desk.now) == []
     assert len(desk.tell(tick)) == 1
+
+
+def test_images_beyond_the_end_of_their_list_are_no_images(desk: Desk) -> None:
+    desk.sealed(2)
+    assert desk.processed([2, 7]) == []
+    (request,) = desk.processed([0, 1])
+    assert asked(request) == (1, {"a": [0, 1]})

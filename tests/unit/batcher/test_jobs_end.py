@@ -109,6 +109,16 @@ def test_a_marker_is_kept_for_the_retention_and_no_longer(desk: Desk) -> None:
     assert list(desk.lanes) == []
 
 
+def test_of_too_many_markers_the_oldest_are_forgotten(desk: Desk) -> None:
+    desk.with_rules(max_finished_jobs=2)
+    for job in "abcd":
+        desk.seconds += 1.0
+        desk.sealed(0, job)
+    assert [list(lane.finished) for lane in desk.lanes] == [[job_id("c"), job_id("d")]]
+    desk.restart()
+    assert [list(lane.finished) for lane in desk.lanes] == [[job_id("c"), job_id("d")]]
+
+
 def test_an_end_that_is_told_only_after_the_retention_is_told_once_and_forgotten(
     desk: Desk,
 ) -> None:

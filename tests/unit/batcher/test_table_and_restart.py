@@ -193,3 +193,25 @@ def test_nothing_blocks_for_long_with_a_hundred_thousand_images(desk: Desk) -> N
     )
     (finished,) = desk.sealed(100_000)
     assert finished.delivered == 50_000  # type: ignore[attr-defined]
+
+
+def test_what_a_whole_part_repeats_is_removed_only_when_that_part_is_durable(desk: Desk) -> None:
+    desk.with_rules(max_parts=2)
+    desk.processed([0])
+    desk.processed([1])
+    desk.lanes.fold(desk.image(2), desk.now)
+    decisions = desk.lanes.decide(desk.now)
+    assert [write.value is None for write in decisions.writes] == [False]
+    desk.lanes.confirm(decisions)
+    removals = desk.lanes.decide(desk.now).writes
+    assert [write.value for write in removals] == [None, None]
+
+
+def test_a_whole_part_has_what_is_in_the_open_request_too(desk: Desk) -> None:
+    desk.with_rules(max_parts=1)
+    desk.sealed(101)
+    desk.call(100)
+    desk.processed([100])
+    desk.completed(1)  # it says nothing of them, and the process ends before it has asked
+    (request,) = desk.restart()
+    assert asked(request) == (2, {"a": list(range(101))})

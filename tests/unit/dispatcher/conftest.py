@@ -50,6 +50,7 @@ def policy(capabilities: Capabilities = "A", *, item_attempts: int = 1) -> Polic
         consistent_reads=3,
         patience=PATIENCE,
         retention=timedelta(days=10),
+        max_jobs=1_000,
     )
 
 

@@ -25,6 +25,7 @@ from tests.unit.dispatcher.conftest import (
 
 from imagelane.contracts.image_sets import UnreadableImageSetError
 from imagelane.core.destinations import Destination
+from imagelane.core.recipes import RECIPES, OutputSpec, Recipe
 from imagelane.dispatcher.core.plan import (
     ChangedRequestError,
     UnplannableError,
@@ -34,6 +35,7 @@ from imagelane.dispatcher.core.plan import (
     images_of,
     is_too_large,
     still_open,
+    urls_of,
 )
 
 JOBS = [letter * 32 for letter in "abcdefghijklmnopqrstuvwxyz234567"] + [
@@ -91,6 +93,14 @@ def test_images_with_an_outcome_or_named_twice_are_left_out() -> None:
     plan = freeze(request, jobs, TERMS, NOW)
     assert plan.images == 4
     assert images_of(plan.jobs) == {JOB: BitMap([1, 3, 4, 5])}
+
+
+def test_an_image_is_named_by_any_of_its_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = tuple(OutputSpec(name, "jpg", "image/jpeg", None, 85) for name in ("small", "large"))
+    monkeypatch.setitem(RECIPES, "default", Recipe("default", outputs))
+    jobs = planned([1, 2]).jobs
+    one, *_ = (url for url in urls_of(jobs, TERMS, NOW) if "/2/" in url)
+    assert images_named(jobs, frozenset([one]), TERMS) == {JOB: BitMap([2])}
 
 
 def test_a_set_that_cannot_be_read_is_no_plan() -> None:

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace as with_fields
 from tests.unit.dispatcher.conftest import ACME, TERMS, lane, url
 
+from imagelane.core.presigning import Presigner
 from imagelane.dispatcher.batch_api import Gate, MayNotSendError, NewCall
 from imagelane.dispatcher.caller import Caller
 from imagelane.dispatcher.core.answers import (
@@ -22,10 +24,12 @@ from imagelane.dispatcher.core.answers import (
     Found,
     LookAnswer,
     NotFound,
+    Refused,
     StartAnswer,
     Unclear,
 )
 from imagelane.dispatcher.core.lane import State
+from imagelane.dispatcher.core.plan import Terms
 from imagelane.dispatcher.core.step import Kind, Pursuit
 from imagelane.dispatcher.errands import Errand, StepDone
 from imagelane.dispatcher.failpoints import Failpoints
@@ -49,6 +53,7 @@ class FakeApi:
 
     asked: list[str] = field(default_factory=list)
     slow: set[str] = field(default_factory=set)
+    ended: list[str] = field(default_factory=list)
     broken: bool = False
     open: asyncio.Event = field(default_factory=asyncio.Event)
     sent: list[NewCall] = field(default_factory=list)
@@ -76,7 +81,11 @@ class FakeApi:
         if self.broken:
             raise RuntimeError("a bug of the adapter")
         if customer_id in self.slow:
-            await self.open.wait()
+            try:
+                await self.open.wait()
+            finally:
+                await asyncio.sleep(0)  # as connections do that end in order
+                self.ended.append(customer_id)
 
 
 @dataclass
@@ -92,14 +101,14 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(failpoints: Failpoints | None = None) -> AsyncIterator[Scene]:
+async def scene(failpoints: Failpoints | None = None, terms: Terms = TERMS) -> AsyncIterator[Scene]:
     done: list[StepDone] = []
     api, ownership = FakeApi(), Ownership(10.0, terms={0: 1, 1: 1})
     async with asyncio.TaskGroup() as tasks:
         caller = Caller(
             api,
             ownership,
-            TERMS,
+            terms,
             room=Room(20),
             failpoints=failpoints or Failpoints(),
             done=done.append,
@@ -201,6 +210,19 @@ async def test_a_request_whose_settings_have_changed_is_not_sent() -> None:
         assert s.api.asked == []
 
 
+async def test_what_was_signed_long_ago_is_not_sent_and_no_image_is_blamed_for_it() -> None:
+    default = TERMS.destinations["default"]
+    presigner = Presigner("key", "secret", "us-east-1", 86_400)
+    signing = replace(TERMS, destinations={"default": replace(default, presigner=presigner)})
+    old = with_fields(lane("submitting").plan, planned_at=datetime(2020, 1, 1, tzinfo=UTC))  # type: ignore[type-var] # as above
+    async with scene(terms=signing) as s:
+        s.caller.begin(replace(sending(), lane=with_fields(lane("submitting"), plan=old)))
+        (end,) = await s.ended()
+        assert isinstance(end.answer, Refused)
+        assert not end.answer.by_image
+        assert s.api.asked == []
+
+
 async def test_a_failing_adapter_gives_an_unclear_answer() -> None:
     async with scene() as s:
         s.api.broken = True
@@ -267,12 +289,22 @@ async def test_what_is_done_for_partitions_that_leave_ends() -> None:
         s.caller.end("leaves")  # again, harmlessly
 
 
+async def test_partitions_leave_only_when_nothing_is_done_for_them_any_more() -> None:
+    async with scene() as s:
+        s.api.slow.add("leaves")
+        s.caller.begin(errand(Pursuit(Kind.LOOK), "active", "leaves", partition=0))
+        await eventually(lambda: s.api.asked)
+        await s.caller.drop({0})
+        assert s.api.ended == ["leaves"]
+
+
 async def test_a_new_errand_takes_the_old_ones_place() -> None:
     async with scene() as s:
-        s.caller.begin(errand(LOOKING, "active"))
+        s.caller.begin(errand(Pursuit(Kind.LOOK, 0.1), "active"))
         s.caller.begin(errand(Pursuit(Kind.FIND), "submitting"))
         (end,) = await s.ended()
         assert end.answer == NotFound()
+        await asyncio.sleep(0.3)  # the old one would have been done by now
         assert s.api.asked == ["find v1-"]
 
 

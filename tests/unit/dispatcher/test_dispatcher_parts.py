@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -87,7 +88,7 @@ class TestSettings:
         assert BatchApiSettings(adapter="own").base_url == ""
 
     def test_the_drain_is_no_shorter_than_a_request_may_take(self) -> None:
-        kafka = {"bootstrap_servers": "b:1"}
+        kafka = {"bootstrap_servers": "localhost:1"}
         places = {"default": {"directory": "/results", "public_base_url": "http://images.example"}}
         store = {"private_directory": "/private", "destinations": places}
 
@@ -195,6 +196,15 @@ class TestTurn:
         assert (write.topic, write.partition) == ("calls", 3)
         assert (write.key, write.value) == (f"job|{ACME}|{JOB}".encode(), None)
         assert turn.written == {3}
+
+    def test_of_too_many_jobs_the_oldest_leaves_the_log(self) -> None:
+        book, now = Book(), datetime.now(UTC)
+        for days in (3, 2, 0):
+            book.remember((ACME, str(days)), JobOutcomes(), now - timedelta(days=days))
+        rules = replace(RULES, policy=replace(RULES.policy, max_jobs=2))
+        turn = Turn({3: Holding(1, book, restored=True)}, rules)
+        turn.expire()
+        assert [write.key for write in turn.writes()] == [f"job|{ACME}|3".encode()]
 
     def test_input_before_its_log_was_read_is_a_bug(self) -> None:
         with pytest.raises(RuntimeError, match="before its log was read"):

@@ -63,6 +63,20 @@ def test_every_change_makes_it_young_again() -> None:
     assert expire(book, OVER) == [(ACME, OTHER_JOB)]
 
 
+def test_of_too_many_jobs_the_oldest_leave_but_none_that_changed_within_a_day() -> None:
+    book = Book()
+    for hours, job in enumerate("abcde"):
+        settle(book, job * 32, NOW + timedelta(hours=hours))
+    made = at(book, NOW + timedelta(hours=26, seconds=1))
+    made.policy = replace(made.policy, max_jobs=3)
+    made.expire()
+    assert made.expired == [(ACME, "a" * 32), (ACME, "b" * 32)]
+    made = at(book, NOW + timedelta(hours=24))
+    made.policy = replace(made.policy, max_jobs=1)
+    made.expire()
+    assert made.expired == []
+
+
 def test_a_job_in_a_plan_stays_however_old() -> None:
     book = Book(lanes={ACME: lane("held")})
     settle(book, JOB, NOW, index=99)

@@ -219,6 +219,33 @@ class TestStart:
             assert isinstance(await api.start(new_call(), Gate()), Unclear)
             assert isinstance(await api.look("acme", "b-1"), Unclear)
 
+    async def test_a_reset_amid_the_bytes_tells_nothing(self) -> None:
+        async def tear(request: web.Request) -> web.Response:
+            await request.content.read(1_000)
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+
+        gate, body = Gate(), b"0123456789" * 4_000_000
+        async with speaking_to(tear, start_seconds=20) as api:
+            assert isinstance(await api.start(new_call(body=body), gate), Unclear)
+        assert gate.passed == ["before"]
+
+    async def test_each_call_is_started_on_a_connection_of_its_own(self) -> None:
+        peers: dict[str, list[object]] = {"POST": [], "GET": []}
+
+        async def take(request: web.Request) -> web.Response:
+            assert request.transport is not None
+            peers[request.method].append(request.transport.get_extra_info("peername"))
+            return web.Response(body=RIGHT, status=202 if request.method == "POST" else 200)
+
+        async with speaking_to(take) as api:
+            for _ in range(3):
+                await api.start(new_call(), Gate())
+                await api.look("acme", "b-1")
+        assert len(set(peers["POST"])) == 3
+        assert len(set(peers["GET"])) == 1
+
     async def test_redirects_are_not_followed(self) -> None:
         seen: list[str] = []
 

@@ -202,6 +202,15 @@ class TestSettle:
         made.settle(settled(failed=[3]))
         assert (made.records(), len(made.told)) == ([], 1)
 
+    def test_all_that_is_settled_in_one_transaction_counts(self) -> None:
+        one = Lane()
+        one.book.jobs[ACME, JOB] = JobOutcomes(delivered=BitMap([9]))
+        made = one.draft()
+        made.settle(settled(failed=[3]))
+        made.settle(settled(failed=[4]))
+        made.apply()
+        assert one.outcomes() == JobOutcomes(delivered=BitMap([9]), failed=BitMap([3, 4]))
+
     def test_a_settled_image_is_not_sent(self) -> None:
         one = Lane()
         made = one.draft()
@@ -282,6 +291,16 @@ class TestEnd:
         one.request(ready([4]))
         answer = one.refused()
         assert (answer.max_images, parts(answer.jobs[0])) == (UNSET, ([], [4], []))
+
+    def test_a_refusal_for_which_no_image_is_at_fault_returns_even_a_single_one(self) -> None:
+        one = Lane()
+        one.request(ready([4]))
+        one.done(None)
+        (answer,) = one.done(Refused("too old", by_image=False)).told
+        assert isinstance(answer, CallCompleted)
+        assert (answer.status, answer.max_images) == ("refused", UNSET)
+        assert parts(answer.jobs[0]) == ([], [], [4])
+        assert one.outcomes() == JobOutcomes()
 
 
 class TestHint:

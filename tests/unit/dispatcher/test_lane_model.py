@@ -311,7 +311,7 @@ class LaneModel(RuleBasedStateMachine):
     def planned_request(self) -> Request:
         plan = plan_of(self.book.lanes[ACME])
         body = body_of(ACME, plan, TERMS)
-        return Request(plan.reference, body, frozenset(urls_of(plan.jobs, TERMS)))
+        return Request(plan.reference, body, frozenset(urls_of(plan.jobs, TERMS, plan.planned_at)))
 
     def answer(self, pursuit: Pursuit, fate: str) -> Answer:
         if pursuit.kind is Kind.ATTEMPT:

@@ -17,11 +17,13 @@ from imagelane.batcher.leaving import Exit, leave
 from imagelane.batcher.outbox import Outbox
 from imagelane.batcher.ownership import Ownership
 from imagelane.batcher.settings import Settings
+from imagelane.batcher.spans import ImageWaits
 from imagelane.contracts import topics
 from imagelane.platform.health import serving
 from imagelane.platform.health_groups import GroupPart
 from imagelane.platform.lag import LagReader
 from imagelane.platform.topology import TopologyWatch
+from imagelane.platform.tracing import Tracing, open_tracing
 
 SERVICE: Final = "batcher"
 INPUTS: Final = (
@@ -38,6 +40,11 @@ STOP_SECONDS: Final = 10.0
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Runs one worker until `stop`. Leaves by itself, with a code, when it must not go on."""
+    with open_tracing(SERVICE, settings.kafka) as tracing:
+        await _run(settings, stop, tracing)
+
+
+async def _run(settings: Settings, stop: asyncio.Event, tracing: Tracing | None) -> None:
     topology = TopologyWatch(settings, SERVICE)
     await topology.require()
     app = create_app(settings)
@@ -52,7 +59,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     ownership = Ownership(
         app, table, inputs=frozenset(inputs), partitions=partitions, rules=settings.batcher.rules()
     )
-    inlet = Inlet(settings, table, heartbeat, ownership, outbox, inputs=inputs)
+    waits = None if tracing is None else ImageWaits(tracing)
+    inlet = Inlet(settings, table, heartbeat, ownership, outbox, inputs=inputs, waits=waits)
     outbox.on_confirmed = inlet.schedule
     ownership.on_open = inlet.begin
 

@@ -20,6 +20,7 @@ from imagelane.batcher.leaving import Exit, leave
 from imagelane.batcher.outbox import Batch, Outbox, Outgoing
 from imagelane.batcher.ownership import Ownership
 from imagelane.batcher.settings import Settings
+from imagelane.batcher.spans import ImageWaits
 from imagelane.contracts import codec
 from imagelane.contracts.codec import Headers, UnreadableRecordError
 from imagelane.contracts.events import Event, ImagesMissing
@@ -51,8 +52,10 @@ class Inlet:
         outbox: Outbox,
         *,
         inputs: dict[str, str],
+        waits: ImageWaits | None = None,
     ) -> None:
         self._settings = settings
+        self._waits = waits
         self._table = table
         self._heartbeat = heartbeat
         self._ownership = ownership
@@ -108,6 +111,8 @@ class Inlet:
     def drop(self) -> None:
         """The gate has shut: what was folded and not handed on yet is read again by the next owner."""
         self._batch = Batch()
+        if self._waits is not None:
+            self._waits.clear()
 
     def schedule(self) -> None:
         """Sees to it that `flush` comes soon: almost at once after a rest."""
@@ -152,6 +157,8 @@ class Inlet:
         try:
             lane_event = self._read(topic, message)
             self._ownership.lanes[message.partition].fold(lane_event, now())
+            if self._waits is not None:
+                self._waits.fold(lane_event, _headers_of(message))
         except (UnreadableRecordError, UnreadableImageSetError) as error:
             metrics.UNREADABLE.inc()
             DEAD_LETTERS.labels(topic).inc()
@@ -185,11 +192,12 @@ class Inlet:
         metrics.SENT.labels(str(event.__struct_config__.tag)).inc()
         if isinstance(event, ImagesMissing):
             metrics.IMAGES_MISSING.inc(event.images.count)
+        traceparent = None if self._waits is None else self._waits.send(event)
         return Outgoing(
             self._settings.kafka.topic(TOPIC_OF[type(event)]),
             codec.key_of(event),
             codec.encode(event),
-            codec.headers_of(event, source=SOURCE),
+            codec.headers_of(event, source=SOURCE, traceparent=traceparent),
             partition,
         )
 

@@ -51,6 +51,12 @@ class BatcherSettings(SettingsGroup):
         le=400.0,
         description="So long a finished job is remembered. Older events never begin a job again.",
     )
+    max_finished_jobs: int = Field(
+        default=100_000,
+        ge=1,
+        le=10_000_000,
+        description="So many finished jobs of a customer are remembered at most, the latest ones.",
+    )
     flush_every_seconds: float = Field(
         default=0.02,
         gt=0.0,
@@ -92,6 +98,7 @@ class BatcherSettings(SettingsGroup):
             sweep=self.sweep_after_seconds > 0,
             retention=timedelta(days=self.retention_days),
             max_images_per_call=self.max_images_per_call,
+            max_finished_jobs=self.max_finished_jobs,
         )
 
 

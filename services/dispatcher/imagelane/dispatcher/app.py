@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from imagelane.contracts.topic_files import read_topic_files, schemas_folder
 from imagelane.dispatcher.batch_api import open_batch_api
 from imagelane.dispatcher.caller import Caller
 from imagelane.dispatcher.core.plan import Terms
@@ -21,8 +22,10 @@ from imagelane.dispatcher.log import SOURCE, CallLog
 from imagelane.dispatcher.membership import INPUTS, SERVICE, Membership
 from imagelane.dispatcher.owner import LaneOwner
 from imagelane.dispatcher.ownership import Ownership
+from imagelane.dispatcher.retention import check_retention
 from imagelane.dispatcher.room import Room
 from imagelane.dispatcher.settings import Settings
+from imagelane.dispatcher.spans import CallSpans
 from imagelane.dispatcher.turn import Rules
 from imagelane.dispatcher.watchdog import Watchdog
 from imagelane.platform.groups import configure_group
@@ -32,6 +35,7 @@ from imagelane.platform.lag import LagReader
 from imagelane.platform.producer import EventProducer
 from imagelane.platform.stores import destinations_of
 from imagelane.platform.topology import TopologyWatch
+from imagelane.platform.tracing import open_tracing
 
 LEAVING_SECONDS: Final = 0.5
 
@@ -39,14 +43,16 @@ LEAVING_SECONDS: Final = 0.5
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Makes calls until `stop` is set. Raises whatever it cannot go on from."""
     kafka, own = settings.kafka, settings.dispatcher
+    check_retention(own, read_topic_files(schemas_folder()))
     async with AsyncExitStack() as resources:
+        tracing = resources.enter_context(open_tracing(SERVICE, kafka))
         api = open_batch_api(settings.batch_api)
         resources.push_async_callback(api.close)
         topology = TopologyWatch(settings, SERVICE)
         await topology.require()
         if kafka.group_protocol == "consumer":
             await asyncio.to_thread(configure_group, kafka, SERVICE)
-        producer = EventProducer(kafka, source=SOURCE)
+        producer = EventProducer(kafka, source=SOURCE, tracing=tracing)
         resources.push_async_callback(producer.close)
         ownership = Ownership(kafka.session_timeout_seconds)
         watchdog = Watchdog(ownership)
@@ -54,7 +60,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
         terms = Terms(
             settings.deployment_id,
-            destinations_of(settings.store.destinations),
+            destinations_of(settings.store),
             own.callback_url or None,
         )
         failpoints = Failpoints.of(own)
@@ -74,11 +80,14 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         )
         log = CallLog(kafka, worker_name=own.worker_name, failpoints=failpoints)
         rules = Rules(terms, own.policy())
-        owner = LaneOwner(kafka, ownership, membership, log, rules, failpoints)
+        spans = None if tracing is None else CallSpans(tracing)
+        owner = LaneOwner(kafka, ownership, membership, log, rules, failpoints, spans)
         group = GroupPart(SERVICE, INPUTS, LagReader(kafka), owner.state)
         await resources.enter_async_context(serving(settings.health, group, topology))
         await resources.enter_async_context(tasks)
         watching = [tasks.create_task(group.run()), tasks.create_task(topology.observe())]
+        if spans is not None:
+            watching.append(tasks.create_task(spans.run()))
         await Dispatching(
             kafka,
             owner=owner,

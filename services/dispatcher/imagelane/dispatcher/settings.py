@@ -19,7 +19,8 @@ from pydantic import (
 from imagelane.dispatcher.core.overdue import Patience
 from imagelane.dispatcher.core.policy import Capabilities, Policy
 from imagelane.dispatcher.core.polling import Bounds
-from imagelane.platform.settings import ServiceSettings, SettingsGroup, StoreSettings
+from imagelane.platform.settings import ServiceSettings, SettingsGroup
+from imagelane.platform.store_settings import StoreSettings
 
 Failpoint = Literal[
     "before_plan",
@@ -126,6 +127,13 @@ class DispatcherSettings(SettingsGroup):
         description="Jobs are forgotten so long after their last change. Must be more than the topics' retention"
         " (jobs: 90 days) and the age of a segment (7 days) together: what is replayed of a forgotten job is new.",
     )
+    max_jobs: int = Field(
+        default=1_000_000,
+        ge=1,
+        le=100_000_000,
+        description="So many jobs are remembered of each partition, at about a KB of memory; of more, those that have"
+        " not changed for longest are forgotten before their time, but never within a day.",
+    )
     item_attempts: int = Field(
         default=1,
         ge=1,
@@ -182,6 +190,7 @@ class DispatcherSettings(SettingsGroup):
             consistent_reads=self.consistent_reads,
             patience=Patience(self.overdue_factor, self.overdue_floor_seconds),
             retention=timedelta(days=self.retention_days),
+            max_jobs=self.max_jobs,
         )
 
 
@@ -255,7 +264,7 @@ class Settings(ServiceSettings):
 
     store: StoreSettings
     dispatcher: DispatcherSettings
-    batch_api: BatchApiSettings = Field(default_factory=BatchApiSettings, validate_default=True)
+    batch_api: BatchApiSettings
 
     @model_validator(mode="after")
     def _late_requests_are_waited_out(self) -> Self:

@@ -97,11 +97,11 @@ class Turn:
                         self._begin(partition, holding, book)
 
     def expire(self) -> None:
-        """What has not changed for long leaves. To be called last, when all else is decided."""
+        """What is too old, or too much, leaves. To be called last, when all else is decided."""
         for partition, holding in self._holdings.items():
             if holding.restored and holding.book.changed_at:
                 oldest = next(iter(holding.book.changed_at.values()))
-                if self._now - oldest > self._rules.policy.retention:
+                if self._rules.policy.forgets(self._now - oldest, len(holding.book.jobs)):
                     self._draft(partition).expire()
 
     def writes(self) -> list[Write]:

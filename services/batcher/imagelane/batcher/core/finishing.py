@@ -36,7 +36,8 @@ def finish(lane: Lane, now: Moment) -> None:
 
 
 def forget(lane: Lane, now: Moment, garbage: deque[bytes]) -> float:
-    """Drops what is older than the retention: markers, orders, and jobs that nobody ever accepted.
+    """Drops what is older than the retention: markers, orders, and jobs that nobody ever accepted; and markers
+    that are too many.
 
     Returns when to look again.
     """
@@ -49,7 +50,8 @@ def forget(lane: Lane, now: Moment, garbage: deque[bytes]) -> float:
         garbage.extend(lane.orders.pop(reason).keys)
     while lane.finished:
         job_id, oldest = next(iter(lane.finished.items()))
-        if oldest.event.occurred_at > oldest_kept or not oldest.is_told:
+        is_kept = len(lane.finished) <= lane.rules.max_finished_jobs
+        if (oldest.event.occurred_at > oldest_kept and is_kept) or not oldest.is_told:
             break
         oldest.move(Move.FORGET)
         if oldest in lane.markers:  # that it was told need not be written down any more

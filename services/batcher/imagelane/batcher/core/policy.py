@@ -41,6 +41,8 @@ class Rules:
     sweep: bool
     retention: timedelta
     max_images_per_call: int | None = None
+    max_finished_jobs: int = 100_000
+    """So many markers of finished jobs a lane keeps."""
     max_parts: int = 64
     """So many records a job may have in the table before one is written that replaces them."""
 

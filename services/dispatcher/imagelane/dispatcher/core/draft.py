@@ -183,9 +183,10 @@ class Draft:
         self._end(lanes.resolve(lane, end.answer, self.now), end)
 
     def expire(self) -> None:
-        """Jobs that have not changed for the retention leave, oldest first, but for those in a plan."""
+        """Jobs that are too old, or too many, leave, the oldest first, but for those in a plan."""
         for key, changed_at in islice(self.book.changed_at.items(), EXPIRED_AT_ONCE):
-            if self.now - changed_at <= self.policy.retention:
+            left = len(self.book.jobs) - len(self.expired)
+            if not self.policy.forgets(self.now - changed_at, left):
                 return
             if key not in self.jobs and not self._is_planned(*key):
                 self.expired.append(key)

@@ -15,6 +15,9 @@ from imagelane.dispatcher.core.polling import Bounds, back_off
 KEY_TRUSTED: Final = timedelta(hours=12)
 """Level A keeps a key for at least 24 hours. Half of it is a margin: clocks jump, and requests come late."""
 
+KEPT_HOWEVER_MANY: Final = timedelta(days=1)
+"""A job that has changed within this time is never forgotten for want of room: it may still be under way."""
+
 Capabilities = Literal["A", "B", "C", "D"]
 
 
@@ -27,7 +30,8 @@ class Policy:
 
     `doubt_seconds`: how long a call may go without a clear answer before the lane is held.
     `consistent_reads`: so many times in a row a call must not be found, or it may be there after all:
-    lists and replicas lag. `retention`: how long jobs are remembered after their last change.
+    lists and replicas lag. `retention`: how long jobs are remembered after their last change, and `max_jobs`
+    how many of a partition.
     """
 
     capabilities: Capabilities
@@ -41,6 +45,11 @@ class Policy:
     consistent_reads: int
     patience: Patience
     retention: timedelta
+    max_jobs: int
+
+    def forgets(self, age: timedelta, jobs: int) -> bool:
+        """Whether a job that has not changed for `age` leaves a book of so many."""
+        return age > self.retention or (jobs > self.max_jobs and age > KEPT_HOWEVER_MANY)
 
     @property
     def keys_protect(self) -> bool:

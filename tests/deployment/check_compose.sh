@@ -9,13 +9,12 @@ cache=${1:-$root/build/tools}
 source "$root/tests/deployment/tools.sh"
 cd "$root"
 
-need_go "a reader of Compose files"
+need_go 1.24 "a reader of Compose files"
 python_tools linters
 "$cache/linters/bin/hadolint" services/*/Dockerfile
 "$cache/linters/bin/check-jsonschema" --builtin-schema vendor.compose-spec docker-compose.yml
 
-reader="$cache/go/composefile-$(cat tests/deployment/composefile/* | sha256sum | cut -c1-12)"
-[ -x "$reader" ] || go build -C tests/deployment/composefile -o "$reader" .
+reader=$(compose_reader)
 secrets=$(mktemp -d)
 trap 'rm -rf "$secrets"' EXIT
 "$reader" docker-compose.yml

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Every overlay, rendered by kustomize: held against strict schemas and checkov's policies, and read by our tests.
+# Every overlay, rendered by kustomize: held against strict schemas and the policies of checkov and kube-score, taken by
+# a real kube-apiserver, and read by our tests; the alerts, tried by promtool.
 # Usage: check_kubernetes.sh [folder to keep the tools in; build/tools by default]. What is missing is named: exit code 2.
-# A dry run by a real kube-apiserver is not part of it yet (docs/deploying.md).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -10,11 +10,16 @@ cache=${1:-$root/build/tools}
 source "$root/tests/deployment/tools.sh"
 cd "$root"
 
-need_go "kustomize and kubeconform"
-go_tool kustomize sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+need_go 1.24 "kube-apiserver, etcd, kubectl, promtool, kubeconform and kube-score"
 go_tool kubeconform github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
+go_tool kube-score github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 python_tools linters
 python_tools policies
+
+version=$(go list -C tests/deployment/apiserver -m -f '{{.Version}}' k8s.io/kubernetes)
+go_module apiserver "" "-X k8s.io/component-base/version.gitVersion=$version" \
+  k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl go.etcd.io/etcd/server/v3=etcd
+go_module promtool remove_all_sd "" github.com/prometheus/prometheus/cmd/promtool
 
 schemas="$root/build/kubernetes-schemas"
 built_in=$("$cache/linters/bin/python" -c 'import kubernetes_validate as k, pathlib; print(pathlib.Path(k.__file__).parent / "kubernetes-json-schema")')
@@ -23,15 +28,20 @@ rendered=$(mktemp -d)
 trap 'rm -rf "$rendered"' EXIT
 for overlay in local production; do
   echo "$overlay:"
-  kustomize build "k8s/overlays/$overlay" > "$rendered/$overlay.yaml"
-  # The Prometheus operator's two kinds have no schema here; tests/deployment/test_alerts.py reads them.
-  kubeconform -strict -summary -skip PodMonitor,PrometheusRule \
-    -schema-location "$schemas/{{.ResourceKind}}{{.KindSuffix}}.json" "$rendered/$overlay.yaml"
-  # Left out: a digest for our own images, which a release has to say, and a pull at every start (tags are not moved).
+  kubectl kustomize "k8s/overlays/$overlay" > "$rendered/$overlay.yaml"
+  kubeconform -strict -summary -schema-location "$schemas/{{.ResourceKind}}{{.KindSuffix}}.json" "$rendered/$overlay.yaml"
+  # Left out: a digest for our own images, which a release has to say, and a pull at every start (tags are not moved);
+  # and an affinity against neighbours, since the constraints on spreading say it.
   "$cache/policies/bin/checkov" --framework kubernetes --skip-download --compact --quiet \
     --skip-check CKV_K8S_43,CKV_K8S_15 --file "$rendered/$overlay.yaml"
+  strict=()
+  if [ "$overlay" != local ]; then strict=(--exit-one-on-warning); fi  # there, one replica is meant
+  kube-score score --kubernetes-version v1.34 --output-format ci "${strict[@]}" --ignore-test container-image-pull-policy \
+    --ignore-test deployment-has-host-podantiaffinity --ignore-test statefulset-has-host-podantiaffinity \
+    "$rendered/$overlay.yaml" > "$rendered/said" || { grep -vE '^\[(OK|SKIPPED)\]' "$rendered/said" >&2; exit 1; }
+  echo "kube-score: $(grep -c '^\[OK\]' "$rendered/said") checks"
 done
 .venv/bin/python -c 'from tests.deployment.test_alerts import EXPRESSIONS as e; print(*e.values(), sep="\n")' \
   | sed 's/\$__rate_interval/5m/' \
   | "$cache/linters/bin/python" -c 'import sys, promql_parser; print(len([promql_parser.parse(one) for one in sys.stdin]), "PromQL expressions")'
-.venv/bin/pytest -q tests/deployment
+.venv/bin/pytest -q tests/deployment --ignore tests/deployment/composed

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from pydantic_settings import BaseSettings
+from tests.hostile.certificates import Authority
 
 from imagelane.ops.cli_tracker import TrackerCommandSettings
 from imagelane.ops.command_line import CommandSettings
 from imagelane.ops.settings_reference import settings_classes, settings_of
 
 SECRETS = "/run/secrets/"
+CERTIFICATES = "/run/kafka/"
 FROM_THE_IMAGE = {"IMAGELANE_HEALTH__HOST": "0.0.0.0", "IMAGELANE_HEALTH__PORT": "9090"}  # noqa: S104 - in a container
 COMMANDS: dict[str, type[BaseSettings]] = {
     "topics": CommandSettings,
@@ -42,7 +44,8 @@ def load(
 ) -> BaseSettings:
     """The service's settings from this environment, with a dummy for each secret that is mounted."""
     for name, value in {**FROM_THE_IMAGE, **environment}.items():
-        monkeypatch.setenv(name, value.replace(SECRETS, f"{secrets}/"))
+        here = value.replace(SECRETS, f"{secrets}/").replace(CERTIFICATES, f"{secrets}/")
+        monkeypatch.setenv(name, here)
     return CLASSES[service]()
 
 
@@ -50,4 +53,8 @@ def make_secrets(folder: Path, names: set[str]) -> Path:
     """A file for each secret, with as many characters as any of them needs."""
     for name in names:
         (folder / name).write_text("x" * 48)
+    if "user.crt" in names:  # settings read certificates
+        authority = Authority.made(folder)
+        authority.client("user")
+        (folder / "ca.crt").write_bytes(authority.ca_file.read_bytes())
     return folder

@@ -33,6 +33,8 @@ PANELS = {
     for target in panel["targets"]
 }
 EXPRESSIONS = {rule["alert"]: rule["expr"] for rule in RULES} | PANELS
+ALERT_TESTS = Path(__file__).parent / "alert_tests.yaml"
+"""promtool runs them (tests/deployment/kubernetes/test_promtool.py)."""
 RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text()
 
 each_alert = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
@@ -101,3 +103,15 @@ def test_a_page_says_what_it_means_and_what_to_do(rule: dict[str, Any]) -> None:
 def test_alerts_have_names_of_their_own() -> None:
     names = [rule["alert"] for rule in RULES]
     assert sorted(names) == sorted(set(names))
+
+
+@each_alert
+def test_every_alert_is_tried_for_when_it_fires_and_for_when_not(rule: dict[str, Any]) -> None:
+    moments = [
+        moment
+        for test in yaml.safe_load(ALERT_TESTS.read_text())["tests"]
+        if test["name"] == rule["alert"]
+        for moment in test["alert_rule_test"]
+    ]
+    assert {one["alertname"] for one in moments} == {rule["alert"]}
+    assert {bool(one["exp_alerts"]) for one in moments} == {True, False}

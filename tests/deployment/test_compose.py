@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from opentelemetry import environment_variables as of_the_api
+from opentelemetry.sdk import environment_variables as of_the_sdk
 from tests.deployment.containers import CLASSES, SECRETS, load, make_secrets, unknown_variables
 
+from imagelane.ops.metrics_reference import declared
 from imagelane.standin.options import parse as standin_options
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +35,9 @@ FILE: dict[str, Any] = without_variables(yaml.safe_load(TEXT))
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
 OURS = sorted(set(SERVICES) & set(CLASSES))
 PYTHON = sorted(name for name, one in SERVICES.items() if one["image"].startswith("imagelane/"))
+
+TRACED = {one for metric in declared() if "trace_spans" in metric.name for one in metric.services}
+TRACED -= {"notifier"}  # it only tells what a job's trace has told before
 
 each_of_ours = pytest.mark.parametrize("name", OURS)
 
@@ -55,6 +61,29 @@ def test_a_service_accepts_what_it_is_passed(
     secrets = make_secrets(tmp_path, set(SERVICES[name].get("secrets", [])))
     environment = SERVICES[name]["environment"]
     assert isinstance(load(name, environment, secrets, monkeypatch), CLASSES[name])
+
+
+@pytest.mark.parametrize("name", sorted(TRACED))
+def test_a_service_with_traces_is_passed_all_that_they_need_and_only_standard_variables(
+    name: str,
+) -> None:
+    passed = {one for one in SERVICES[name]["environment"] if one.startswith("OTEL_")}
+    assert passed == {
+        "OTEL_TRACES_EXPORTER",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_TRACES_SAMPLER",
+        "OTEL_TRACES_SAMPLER_ARG",
+    }
+    assert passed <= {*dir(of_the_api), *dir(of_the_sdk)}
+    assert SERVICES[name]["environment"]["OTEL_TRACES_EXPORTER"] == "none"
+
+
+def test_traces_go_where_the_collector_listens() -> None:
+    config = yaml.safe_load((ROOT / "compose" / "otlp.yml").read_text())
+    listening = config["receivers"]["otlp"]["protocols"]["http"]["endpoint"]
+    for name in TRACED:
+        endpoint = SERVICES[name]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"]
+        assert endpoint == "http://otlp:" + listening.split(":")[1]
 
 
 def test_a_setting_that_is_none_is_noticed() -> None:

@@ -33,6 +33,7 @@ def test_every_service_has_a_dockerfile() -> None:
 @pytest.mark.parametrize("service", LONG_RUNNING)
 def test_an_image_takes_the_shared_code_and_its_own_and_no_other_service(service: str) -> None:
     assert sources_of(service) == {
+        "requirements-installer.lock",
         "requirements-build.lock",
         f"requirements-{service}.lock",
         "pyproject.toml",
@@ -74,7 +75,7 @@ def test_an_image_stands_on_a_base_of_known_bytes(service: str) -> None:
 @each_image
 def test_all_that_is_installed_from_outside_has_a_known_hash(service: str) -> None:
     installs = re.findall(r"pip .*?install .*", DOCKERFILES[service].read_text())
-    assert len(installs) == 3
+    assert len(installs) == 4
     assert all("--require-hashes" in one or "--no-index" in one for one in installs)
 
 

@@ -5,8 +5,11 @@ missing() {
   exit 2
 }
 
+# need_go VERSION WHAT: Go is there, and new enough to build it.
 need_go() {
-  command -v go >/dev/null || missing go "install Go 1.24 or newer: it builds $1"
+  command -v go >/dev/null || missing go "install Go $1 or newer: it builds $2"
+  printf '%s\n' "go$1" "$(go env GOVERSION)" | sort --version-sort --check=silent \
+    || missing "Go $1" "this is $(go env GOVERSION), too old for $2"
 }
 
 # go_tool NAME MODULE@VERSION: builds the command once, and puts it on the path.
@@ -15,6 +18,23 @@ go_tool() {
   if [ ! -x "$folder/$1" ]; then
     echo "building $1 ${2##*@} …" >&2
     GOBIN="$folder" go install "$2"
+  fi
+  PATH="$folder:$PATH"
+}
+
+# go_module NAME TAGS LDFLAGS PACKAGE[=PROGRAM]…: builds programs as NAME/go.mod pins them, once for every state of that
+# file, and puts them on the path.
+go_module() {
+  local source="$root/tests/deployment/$1" tags="$2" flags="-s -w $3" folder
+  folder="$cache/go/$1-$(cat "$source"/go.{mod,sum} | sha256sum | cut -c1-12)"
+  if [ ! -d "$folder" ]; then
+    rm -rf "$folder.new"
+    for package in "${@:4}"; do
+      local program=${package##*=}
+      echo "building ${program##*/} (minutes, once) …" >&2
+      CGO_ENABLED=0 go build -C "$source" -trimpath -tags "$tags" -ldflags "$flags" -o "$folder.new/${program##*/}" "${package%=*}"
+    done
+    mv "$folder.new" "$folder"
   fi
   PATH="$folder:$PATH"
 }
@@ -28,4 +48,13 @@ python_tools() {
     "$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement "$lock"
     cp "$lock" "$folder/installed.lock"
   fi
+}
+
+# compose_reader: the path of our reader of Compose files, built once.
+compose_reader() {
+  local folder="$root/tests/deployment/composefile"
+  local reader
+  reader="$cache/go/composefile-$(cat "$folder"/* | sha256sum | cut -c1-12)"
+  [ -x "$reader" ] || go build -C "$folder" -o "$reader" . >&2
+  echo "$reader"
 }

@@ -1,4 +1,4 @@
-"""The overlays as `kustomize build` renders them, and what a Kubernetes cluster would make of them."""
+"""The overlays as `kubectl kustomize` renders them, and what a Kubernetes cluster would make of them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import yaml
 ROOT: Final = Path(__file__).parents[3]
 OVERLAYS: Final = ("local", "production")
 WORKLOADS: Final = frozenset({"Deployment", "StatefulSet", "Job"})
-MISSING: Final = "kustomize is missing: `make test-k8s` installs it (it needs Go)"
+MISSING: Final = "kubectl is missing: `make test-k8s` builds it (it needs Go)"
 
 Resource = dict[str, Any]
 
 
 @cache
 def rendered(overlay: str) -> list[Resource]:
-    """All resources of the overlay. Fails where `kustomize` is not there, or refuses."""
-    command = shutil.which("kustomize")
+    """All resources of the overlay. Fails where `kubectl` is not there, or refuses."""
+    command = shutil.which("kubectl")
     assert command, MISSING
     folder = ROOT / "k8s" / "overlays" / overlay
     done = subprocess.run(
-        [command, "build", str(folder)], capture_output=True, text=True, check=False, timeout=60
+        [command, "kustomize", str(folder)], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))

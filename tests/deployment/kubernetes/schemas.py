@@ -1,7 +1,7 @@
 """Schemas for kubeconform, as a folder: `python -m tests.deployment.kubernetes.schemas FOLDER BUILT_IN`.
 
 `BUILT_IN` is the folder of one Kubernetes version in the package kubernetes-validate, whose schemas refuse unknown
-fields; those of Strimzi's and KEDA's resources are made from `k8s/crds`.
+fields; those of the operators' resources are made from `k8s/crds`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final
 import yaml
 
 CRDS: Final = Path(__file__).parents[3] / "k8s" / "crds"
+GO_ONLY: Final = "(?i)"  # in patterns of Go's, which JSON Schema's do not know
 OF_NO_OBJECT: Final = "x-kubernetes-preserve-unknown-fields"
 
 Schema = dict[str, Any]
@@ -40,6 +41,8 @@ def strict(schema: Any) -> Any:
     made = {name: strict(one) for name, one in schema.items()}
     if made.pop("x-kubernetes-int-or-string", False):
         made = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
+    if GO_ONLY in str(made.get("pattern")):
+        del made["pattern"]
     closed = isinstance(made.get("properties"), dict) and "additionalProperties" not in made
     if closed and not made.get(OF_NO_OBJECT):
         made["additionalProperties"] = False

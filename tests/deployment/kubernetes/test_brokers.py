@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from tests.deployment.kubernetes.rendering import (
     OVERLAYS,
@@ -29,6 +27,7 @@ TALKING = (
     "notifier",
     "topics",
 )
+PARTS = ("CA", "CERTIFICATE", "KEY")
 
 each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 
@@ -66,7 +65,8 @@ def test_everybody_talks_with_a_listener_that_there_is(overlay: str) -> None:
         data = environment_of(overlay, workloads(overlay)[name])
         servers = data["IMAGELANE_KAFKA__BOOTSTRAP_SERVERS"]
         assert servers == f"imagelane-kafka-bootstrap:{listener['port']}"
-        assert ("IMAGELANE_KAFKA__CLIENT" in data) == listener["tls"]
+        assert (data.get("IMAGELANE_KAFKA__SECURITY__PROTOCOL") == "ssl") == listener["tls"]
+        assert ("IMAGELANE_KAFKA__ALLOW_PLAINTEXT" in data) != listener["tls"]
 
 
 def test_production_lets_in_nobody_without_a_certificate() -> None:
@@ -79,14 +79,11 @@ def test_production_lets_in_nobody_without_a_certificate() -> None:
 @pytest.mark.parametrize("name", TALKING)
 def test_each_pod_has_its_own_certificate_where_its_client_looks_for_it(name: str) -> None:
     workload = workloads("production")[name]
-    client = json.loads(environment_of("production", workload)["IMAGELANE_KAFKA__CLIENT"])
+    data = environment_of("production", workload)
     files = mounted_secrets(workload)
     user = f"imagelane-{'ops' if name == 'topics' else name}"
-    assert {files[path] for key, path in client.items() if key.endswith(".location")} == {
-        user,
-        "imagelane-cluster-ca-cert",
-    }
-    assert files[client["ssl.key.location"]] == user
+    owners = {part: files[data[f"IMAGELANE_KAFKA__SECURITY__{part}_FILE"]] for part in PARTS}
+    assert owners == {"CA": "imagelane-cluster-ca-cert", "CERTIFICATE": user, "KEY": user}
     assert named("production", "KafkaUser", user)
 
 

@@ -44,6 +44,8 @@ def test_every_kind_of_the_operators_is_there() -> None:
         "KafkaUser",
         "ScaledObject",
         "TriggerAuthentication",
+        "PodMonitor",
+        "PrometheusRule",
     }
     assert set(CUSTOM) == wanted
 
@@ -63,6 +65,7 @@ def test_a_field_that_there_is_none_of_is_refused(kind: str) -> None:
         ("KafkaUser", ("spec", "authorization", "acls", 0, "operations"), ["Scribble"]),
         ("Kafka", ("spec", "kafka", "listeners", 0, "type"), "inside"),
         ("ScaledObject", ("spec", "maxReplicaCount"), "many"),
+        ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "for"), "soon"),
     ],
 )
 def test_a_wrong_value_deep_inside_is_refused(

@@ -35,6 +35,7 @@ from imagelane.gateway.access import Access, Route
 from imagelane.gateway.core.recent import Recent
 from imagelane.gateway.looking import Looking
 from imagelane.gateway.problems import as_problems
+from imagelane.gateway.signing import Signing
 from imagelane.gateway.status import TrackedStatus
 from imagelane.tracker.core.changes import Changes, Place, Row, milliseconds
 from imagelane.tracker.core.fold import fold
@@ -262,7 +263,7 @@ def an_operator() -> tuple[Keys, str]:
 
 def application(status: TrackedStatus, keys: Keys) -> web.Application:
     """What the gateway answers questions with, and nothing else of it."""
-    looking = Looking(status, Recent(max_jobs=10, max_seconds=10))
+    looking = Looking(status, Recent(max_jobs=10, max_seconds=10), Signing())
     app = web.Application(middlewares=[as_problems])
     access = Access(keys)
     for path, handler in (

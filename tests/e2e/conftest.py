@@ -66,6 +66,14 @@ async def swept(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
             yield road
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def secured(request: pytest.FixtureRequest) -> AsyncIterator[Road]:
+    """A stack whose broker knows every service by a password, and lets it do what it is there for."""
+    for folder in _data_folder("secured", request.config):
+        async with started(options_at(folder, kafka_security="scram")) as road:
+            yield road
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def road(shared: Road) -> AsyncIterator[Road]:
     """The shared stack. Only what the test kills may have died when it ends."""
@@ -106,7 +114,7 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         funcargs: dict[str, Any] = getattr(item, "funcargs", {})
-        roads = [_data_of(funcargs.get(name)) for name in ("shared", "swept")]
+        roads = [_data_of(funcargs.get(name)) for name in ("shared", "swept", "secured")]
         folders = [one for one in (funcargs.get("data"), *roads) if one]
         item.config.stash.setdefault(KEPT, set()).update(folders)
         for folder in folders:

@@ -39,8 +39,7 @@ def prove(road: Road, *jobs: Job) -> dict[Job, Outcomes]:
 
 def public_url(road: Road, job_id: str, index: int) -> str:
     """Where the image's result is for everybody."""
-    base = f"{road.stack.gateway_url}/public/default"
-    return Destination("default", "", base).public_url(job_id, index, OUTPUT)
+    return Destination("default", "", road.stack.public_base_url).public_url(job_id, index, OUTPUT)
 
 
 def _prove_counts(road: Road, job: Job, found: Outcomes) -> None:

@@ -51,12 +51,18 @@ class Records:
         self._told: defaultdict[tuple[str, str], list[Told]] = defaultdict(list)
         self._next: dict[TopicPartition, int] = {}
         client: dict[str, str | int | float | bool] = {
+            **kafka.security.librdkafka_properties(),
             "bootstrap.servers": kafka.bootstrap_servers,
             "log_level": 0,
         }
         self._admin = AdminClient(client)
         self._consumer = Consumer(
-            {**client, "group.id": "onlooker", "enable.auto.commit": False, "fetch.wait.max.ms": 50}
+            {
+                **client,
+                "group.id": kafka.group("onlooker"),
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 50,
+            }
         )
         self._names = {kafka.topic(name): name for name in (*ROAD, *DEAD)}
         listed = self._consumer.list_topics(timeout=30).topics

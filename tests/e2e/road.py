@@ -70,7 +70,11 @@ class Road:
         self.records = Records(stack.kafka)
         self.killed: Counter[str] = Counter()
         self._producer = Producer(
-            {"bootstrap.servers": stack.kafka.bootstrap_servers, "log_level": 0}
+            {
+                **stack.kafka.security.librdkafka_properties(),
+                "bootstrap.servers": stack.kafka.bootstrap_servers,
+                "log_level": 0,
+            }
         )
 
     # Lists
@@ -194,11 +198,15 @@ class Road:
             held[name] = int(line.split()[1]) / 1024
         return held
 
-    def _program(self, name: str) -> Program:
+    def programs(self) -> list[Program]:
+        """Every process but those that the stack stands on."""
         data = self.stack.options.data
         ports: dict[str, int] = json.loads((data / "ports.json").read_text())
         keys = {path.name: path for path in (data / "secrets").iterdir()}
-        return next(one for one in programs(self.stack, ports, keys) if one.name == name)
+        return programs(self.stack, ports, keys)
+
+    def _program(self, name: str) -> Program:
+        return next(one for one in self.programs() if one.name == name)
 
 
 @asynccontextmanager

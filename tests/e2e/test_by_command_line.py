@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from tests.e2e.images import Images
 from tests.e2e.road import ON_THE_ROAD, Road
 
@@ -104,6 +106,30 @@ async def test_a_list_is_handed_in_waited_for_and_looked_at(shell: Shell, images
     assert (lane["state"], lane["ready"]) == ("idle", 0)
     over = await shell.run("cancel", job, code=1)
     assert "the job is finished" in over.err
+
+
+async def test_an_image_whose_server_asks_for_a_pause_is_explained(shell: Shell) -> None:
+    async def busy(_request: web.Request) -> web.Response:
+        return web.Response(status=429, headers={"Retry-After": "300"})
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", busy)
+    async with TestServer(application) as server:
+        submitted = await shell.run(
+            *("submit", "-", "--customer", "patient", "--json"),
+            stdin=f"{server.make_url('/1.jpg')}\n{server.make_url('/2.jpg')}".encode(),
+        )
+        job = submitted.json["job_id"]
+        said = ""
+        for _ in range(60):  # each takes most of a second
+            said = (await shell.run("explain", f"{job}:0", "--json")).json["why"]
+            if "is left alone until" in said:
+                break
+        assert f"Its server, {server.host}:{server.port}, is left alone until" in said
+        assert "as it asked (Retry-After): the server asked for fewer requests" in said
+        of_job = (await shell.run("explain", job)).out
+        assert f"waits for the downloader, {server.host}:{server.port}, is left alone" in of_job
+        await shell.run("cancel", job)
 
 
 async def test_a_list_goes_straight_into_kafka_and_the_same_again_is_the_same_job(

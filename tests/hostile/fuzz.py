@@ -25,7 +25,7 @@ def main() -> None:
     try:
         import atheris  # noqa: PLC0415 # only here: no other test needs it
     except ImportError:
-        sys.exit("fuzzing needs atheris: pip install atheris")
+        sys.exit("fuzzing needs atheris: `make fuzz` installs it beside everything else")
     with atheris.instrument_imports(include=["imagelane", "yarl", "tests"]):
         from tests.hostile.fuzz_targets import TARGETS  # noqa: PLC0415 # while atheris watches
     if given.target not in TARGETS:

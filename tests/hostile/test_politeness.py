@@ -80,7 +80,7 @@ async def test_b18_nobody_may_ask_for_more_than_ten_minutes(
         downloading(wire, tmp_path, server) as downloader,
     ):
         downloader.requests.request([requested(f"{server.base}/a.jpg")])
-        schedule = downloader.pipeline._schedule
+        schedule = downloader.pipeline.schedule
         await eventually(lambda: schedule.throttling.pauses_asked == 1, downloader.running)
         wakes_at = schedule.wakes_at()
     assert wakes_at is not None

@@ -47,7 +47,8 @@ from imagelane.intake import app
 from imagelane.intake.settings import IntakeSettings, Settings
 from imagelane.platform.guarded_http import HttpGuardSettings
 from imagelane.platform.producer import EventProducer
-from imagelane.platform.settings import DestinationSettings, KafkaSettings, StoreSettings
+from imagelane.platform.settings import KafkaSettings
+from imagelane.platform.store_settings import DestinationSettings, StoreSettings
 
 pytestmark = pytest.mark.kafka
 

@@ -31,8 +31,9 @@ from imagelane.core.partitioning import partition_of
 from imagelane.core.recipes import original_key
 from imagelane.platform.lag import LagReader
 from imagelane.platform.producer import EventProducer
-from imagelane.platform.settings import DestinationSettings, KafkaSettings, StoreSettings
+from imagelane.platform.settings import KafkaSettings
 from imagelane.platform.store import ObjectHeaders
+from imagelane.platform.store_settings import DestinationSettings, StoreSettings
 from imagelane.platform.stores import DirectoryStore
 from imagelane.processor import app
 from imagelane.processor.settings import ProcessorSettings, Settings

@@ -42,6 +42,15 @@ JOB = "a" * 32
 OTHER_JOB = "b" * 32
 BASE = "http://images.test/public"
 SESSION_SECONDS = 6.0
+MODULE = ("-m", "imagelane.dispatcher")
+FORGETTING = """
+import runpy
+from imagelane.dispatcher import app
+app.check_retention = lambda *_: None
+runpy.run_module("imagelane.dispatcher", run_name="__main__")
+"""
+FORGETFUL = ("-c", FORGETTING)
+"""A dispatcher that forgets sooner than its topics, which it would refuse."""
 
 
 async def comes_about(holds: Callable[[], object], *, within_seconds: float) -> bool:
@@ -259,7 +268,7 @@ class Rig:
             settings["DISPATCHER__ALLOW_FAILPOINTS"] = "true"
         log = (self._folder / f"{name}-{len(self._processes)}.log").open("wb")
         process = subprocess.Popen(
-            [sys.executable, "-m", "imagelane.dispatcher"],
+            [sys.executable, *(FORGETFUL if "retention_days" in own else MODULE)],
             env={f"IMAGELANE_{key}": value for key, value in settings.items()},
             stderr=log,
             start_new_session=True,

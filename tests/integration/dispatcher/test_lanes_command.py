@@ -77,7 +77,7 @@ async def test_a_held_lane_is_shown_and_a_person_says_that_it_was_done(
     assert shown["hold_reason"]
     table = (await command(rig, "lanes")).stdout
     assert "acme/x" in table
-    assert "1 lanes are idle; --all shows them" in table
+    assert "1 lane is idle; --all shows it" in table
     assert "other" in (await command(rig, "lanes", "--all")).stdout
 
     wrong = await command(rig, "lanes", "release", "other", "--retry", "--yes")

@@ -107,7 +107,7 @@ class Told:
 
     events: list[Event] = field(default_factory=list)
 
-    async def send(self, event: Event) -> None:
+    async def send(self, event: Event, **_: Any) -> None:
         self.events.append(event)
 
 

@@ -36,6 +36,7 @@ from imagelane.platform.notice_log import NoticeLog
 from imagelane.platform.producer import EventProducer
 from imagelane.platform.stores import Stores, destinations_of
 from imagelane.platform.topology import TopologyWatch
+from imagelane.platform.tracing import open_tracing
 from imagelane.platform.work import WorkConsumer, WorkLimits
 
 SERVICE: Final = "intake"
@@ -55,12 +56,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     check_retention(intake, read_topic_files(schemas_folder()))
     retention = timedelta(days=intake.retention_days)
     async with AsyncExitStack() as resources:
+        tracing = resources.enter_context(open_tracing(SERVICE, kafka))
         topology = TopologyWatch(settings, SERVICE)
         await topology.require()
         stores = await Stores.open(settings.store)
         resources.push_async_callback(stores.close)
         client = await resources.enter_async_context(GuardedClient(settings.http))
-        producer = EventProducer(kafka, source=SOURCE, overrides=PRODUCER)
+        producer = EventProducer(kafka, source=SOURCE, overrides=PRODUCER, tracing=tracing)
         resources.push_async_callback(producer.close)
         lag = LagReader(kafka)
 
@@ -81,7 +83,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             notices=notices,
             retention=retention,
         )
-        removal = Removal(stores, lists, destinations_of(settings.store.destinations))
+        removal = Removal(stores, lists, destinations_of(settings.store))
         road = Road(lag, check_seconds=intake.sweep_check_seconds)
         urls = WorkConsumer(kafka, service=SERVICE, topics=[URLS], limits=LIMITS)
         orders = WorkConsumer(

@@ -62,7 +62,12 @@ class Endings:
     async def _end_job(self, command: CancelJob | DeleteJob, item: WorkItem) -> None:
         key = list_key(command.customer_id, command.job_id)
         await self._lists.obey(key, command)
-        self._log.info("job.stopped", job_id=command.job_id, decided_by=command.decided_by)
+        self._log.info(
+            "job.stopped",
+            customer_id=command.customer_id,
+            job_id=command.job_id,
+            decided_by=command.decided_by,
+        )
         if isinstance(command, DeleteJob) and await self._lists.has(key, Mark.FINISHED):
             await self._delete(command.customer_id, [key], item)
 
@@ -77,7 +82,12 @@ class Endings:
                 await self._lists.obey(key, command)
             if is_deletion and await self._lists.has(key, Mark.FINISHED):
                 finished.append(key)
-        self._log.info("customer.stopped", decided_by=command.decided_by, deleted=is_deletion)
+        self._log.info(
+            "customer.stopped",
+            customer_id=command.customer_id,
+            decided_by=command.decided_by,
+            deleted=is_deletion,
+        )
         await self._delete(command.customer_id, finished, item)
 
     async def _concerns(

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from imagelane.contracts.topic_files import TopicFile
 from imagelane.contracts.topics import JOBS, URLS
 from imagelane.intake.settings import IntakeSettings
-from imagelane.platform.settings import SettingsError, variable_of
-
-DAY_MS: Final = 86_400_000
+from imagelane.platform.retention import require_days
 
 
 def check_retention(settings: IntakeSettings, files: Mapping[str, TopicFile]) -> None:
     """Raises `SettingsError` where a topic may still tell of what is forgotten here."""
-    for name, days, topic in (
-        ("retention_days", settings.retention_days, JOBS),
-        ("upload_retention_days", settings.upload_retention_days, URLS),
-    ):
-        topic_days = int(files[topic].config["retention.ms"]) / DAY_MS
-        if days < topic_days:
-            raise SettingsError(
-                f"{variable_of(('intake', name))}: {days:g} days are fewer than the {topic_days:g} for which"
-                f" the topic `{topic}` keeps its records"
-            )
+    require_days(("intake", "retention_days"), settings.retention_days, files, [JOBS])
+    upload_days = settings.upload_retention_days
+    require_days(("intake", "upload_retention_days"), upload_days, files, [URLS])

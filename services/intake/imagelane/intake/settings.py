@@ -8,7 +8,8 @@ from imagelane.contracts.events import MAX_LIST_LINES
 from imagelane.platform.deployment_secret import DeploymentSecretSettings
 from imagelane.platform.guarded_http import HttpGuardSettings
 from imagelane.platform.notify_settings import NotifyUrlSettings
-from imagelane.platform.settings import ServiceSettings, StoreSettings
+from imagelane.platform.settings import ServiceSettings
+from imagelane.platform.store_settings import StoreSettings
 
 MIB = 1 << 20
 

@@ -16,6 +16,7 @@ from imagelane.notifier.settings import Settings
 from imagelane.platform.health import serving
 from imagelane.platform.health_groups import GroupPart
 from imagelane.platform.lag import LagReader
+from imagelane.platform.lifecycle import leave_with
 from imagelane.platform.notice_log import NoticeLog
 from imagelane.platform.producer import EventProducer
 from imagelane.platform.settings import SettingsError, variable_of
@@ -75,13 +76,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 tasks.create_task(following.follow()),
                 tasks.create_task(group.run()),
                 tasks.create_task(topology.stand_guard()),
-                tasks.create_task(_leave_with(consumer.failed)),
+                tasks.create_task(leave_with(consumer.failed)),
             ]
             await stop.wait()
             await delivering.close(own.drain_seconds)
             for task in running:
                 task.cancel()
-
-
-async def _leave_with(failed: asyncio.Future[None]) -> None:
-    await failed

@@ -18,8 +18,9 @@ from imagelane.contracts.fields import OccurredAt, Reason, Text255
 ERRORS: Final = "__dlq.errors."
 REPLAY_OF: Final = "__dlq.replay_of"
 """On a record that was replayed: the `Origin` of the record that it once was."""
-MAX_DIGITS: Final = 19
-"""Of the largest number that Kafka has."""
+MAX_OFFSET: Final = 2**63 - 1
+"""The largest number that Kafka has, and a database a column for."""
+MAX_PARTITION: Final = 2**31 - 1
 
 _ORIGIN: Final = re.compile(
     r"(?P<topic>[A-Za-z0-9._-]{1,249})/(?P<partition>\d{1,9})/(?P<offset>\d{1,19})@(?P<at>\d{1,15})\Z"
@@ -73,11 +74,12 @@ def service_in(told: Mapping[str, str]) -> str:
     return told.get("group", "").rpartition("imagelane-")[2] or "unknown"
 
 
-def number_in(text: str | None, otherwise: int, *, max_digits: int = MAX_DIGITS) -> int:
-    """A partition, an offset or a time as headers tell it; `otherwise` where there is none so short."""
-    if text is None or not (text.isascii() and text.isdigit()) or len(text) > max_digits:
+def number_in(text: str | None, otherwise: int, *, most: int = MAX_OFFSET) -> int:
+    """A partition, an offset or a time as headers tell it; `otherwise` where there is none up to `most`."""
+    if text is None or not (text.isascii() and text.isdigit()) or len(text) > len(str(most)):
         return otherwise
-    return int(text)
+    number = int(text)
+    return number if number <= most else otherwise
 
 
 class DeadLetterDecided(Event, frozen=True, kw_only=True, tag="dead.letter.decided.v1"):

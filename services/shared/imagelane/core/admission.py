@@ -86,8 +86,12 @@ class AdmittedUrl:
     @property
     def server(self) -> str:
         """`host`, or `host:port` for a port that is not the scheme's own. A dot at the end is no other host."""
-        name = self.host.removesuffix(".")
-        return _authority(name, None if self.url.is_default_port() else self.port)
+        return server_of(self.url, self.host)
+
+
+def server_of(url: URL, host: str) -> str:
+    """The server of the URL with this host: see `AdmittedUrl.server`."""
+    return _authority(host.removesuffix("."), None if url.is_default_port() else url.port)
 
 
 def canonical_host(text: str) -> str:

@@ -14,6 +14,7 @@ import uvloop
 
 from imagelane.core.poison import PoisonFloodError
 from imagelane.platform import logs
+from imagelane.platform.rotation import end_when_changed
 from imagelane.platform.settings import ServiceSettings, SettingsError, load_or_exit
 from imagelane.platform.topology import TopologyError
 
@@ -27,8 +28,13 @@ POISON: Final = 65
 """`EX_DATAERR` of sysexits.h: the input was wrong, not the service."""
 
 
+async def leave_with(failed: asyncio.Future[None]) -> None:
+    """As a service's task: raises why one of its parts cannot go on, and ends the service with it."""
+    await failed
+
+
 def run_service(name: str, settings_class: type[Settings], run: Run[Settings]) -> None:
-    """Runs `run(settings, stop)` until it returns; SIGTERM and SIGINT set `stop`.
+    """Runs `run(settings, stop)` until it returns; SIGTERM and SIGINT set `stop`, and so do new credentials for Kafka.
 
     Exits with 0 after a clean end, 1 after an unexpected error (logged once, here), 2 for wrong
     settings, also when they prove wrong in use and `run` raises `SettingsError`, 76 after a
@@ -47,6 +53,7 @@ def run_service(name: str, settings_class: type[Settings], run: Run[Settings]) -
             loop.add_signal_handler(one, stop.set)
         log.info("service.started")
         code = 0
+        rotation = asyncio.create_task(end_when_changed(settings.kafka.security, stop))
         try:
             await run(settings, stop)
             log.info("service.stopped")
@@ -56,6 +63,8 @@ def run_service(name: str, settings_class: type[Settings], run: Run[Settings]) -
         except* PoisonFloodError as floods:
             log.error("poison.flood", reason=str(floods.exceptions[0]))  # noqa: TRY400 - said in full
             code = POISON
+        finally:
+            rotation.cancel()
         return code
 
     try:

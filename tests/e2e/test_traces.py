@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -75,12 +76,13 @@ async def test_every_image_has_one_trace_from_its_request_to_its_call(
     def of_image(index: int) -> list[Seen]:
         return collector.of(Trace.of_image("traced", job_id, index).trace_id)
 
+    of_job = partial(collector.of, Trace.of_job("traced", job_id).trace_id)
     await road.until(
-        "every image's last span",
+        "every span",
         lambda: (
-            all(len(of_image(index)) >= 5 for index in range(OK))
-            and len(of_image(OK)) >= 4
-            and len(of_image(OK + 1)) >= 4
+            all(len(of_image(index)) >= len(DELIVERED) for index in range(OK))
+            and all(len(of_image(index)) >= 4 for index in (OK, OK + 1))
+            and len(of_job()) >= 2
         ),
     )
     calls = {one.span_id: one for one in collector.named("call batch API")}
@@ -102,8 +104,7 @@ async def test_every_image_has_one_trace_from_its_request_to_its_call(
     assert sum(one.attributes["messaging.batch.message_count"] for one in calls.values()) == OK
     assert_failed(of_image(OK), "download image", "not_found")
     assert_failed(of_image(OK + 1), "process image", outcome.failed[OK + 1])
-    of_job = collector.of(Trace.of_job("traced", job_id).trace_id)
-    assert {one.name for one in of_job} == {"accept job", "finish job"}
+    assert {one.name for one in of_job()} == {"accept job", "finish job"}
     assert not any(SECRET.encode() in body for body in collector.bodies)
     await assert_the_same_ids_elsewhere(road, job, job_id, tmp_path)
 

@@ -124,8 +124,8 @@ async def test_two_share_the_work_and_one_goes_on_for_both(
 def test_migrations_at_the_same_time_are_made_once(database: DatabaseSettings) -> None:
     engines = [writing_engine(database) for _ in range(4)]
     with ThreadPoolExecutor(4) as threads:
-        befores = [before for before, _now in threads.map(migrate, engines)]
-    assert sorted(map(str, befores)) == [*3 * [SCHEMA_REVISION], "None"]
+        earlier = [before for before, _now in threads.map(migrate, engines)]
+    assert sorted(map(str, earlier)) == [*3 * [SCHEMA_REVISION], "None"]
     with engines[0].connect() as connection:
         assert connection.scalar(text("select count(*) from tracker")) == 1
     for engine in engines:

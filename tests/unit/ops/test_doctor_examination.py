@@ -134,6 +134,20 @@ def test_wrong_usage_ends_with_2_and_names_the_option(
     assert words in done.output
 
 
+def test_a_local_stacks_settings_are_taken_only_where_nothing_is_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "imagelane-data").mkdir()
+    keep_environment(
+        tmp_path / "imagelane-data", {"IMAGELANE_DATABASE__URL": "sqlite:///local.sqlite"}, {}
+    )
+    arguments = ["doctor", "--only", "database"]
+    assert "local.sqlite" in CliRunner().invoke(app, arguments).output
+    other = {"IMAGELANE_INTAKE__DEPLOYMENT_SECRET_FILE": str(tmp_path)}
+    assert "is not set here" in CliRunner().invoke(app, arguments, env=other).output
+
+
 def test_findings_are_shown_with_their_place_and_next_step(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -19,7 +19,8 @@ def _of_image(event: ImageDownloaded) -> Attributes:
     found: dict[str, Value] = {}
     try:
         url = urlsplit(event.url)
-        found = {"url.scheme": url.scheme, "server.address": url.hostname or ""}
+        if url.hostname:
+            found = {"url.scheme": url.scheme, "server.address": url.hostname}
     except ValueError:  # a line that is no URL: its failure says so
         pass
     if event.original is not UNSET:

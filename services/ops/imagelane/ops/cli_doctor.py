@@ -38,7 +38,7 @@ def doctor(
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="A file of NAME=value lines, below the environment; without it that of `imagelane local` here.",
+            help="A file of NAME=value lines, below the environment. Where nothing is set, that of `imagelane local` here.",
         ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=1, max=600, help="For each check, at most.")] = 30,
@@ -49,9 +49,10 @@ def doctor(
     It reads the same variables as the services, and looks at whatever is set. It starts nothing and
     changes nothing, but for a probe object of 43 bytes in each place of the store, which it removes.
     """
-    if environment is None and ENVIRONMENT_FILE.is_file():
-        environment = ENVIRONMENT_FILE
-    found = subject(environment, services=_services(service or []), login=_login(login))
+    as_whom = _login(login)
+    if environment is None and subject(None, services={}, login=as_whom).is_empty:
+        environment = ENVIRONMENT_FILE if ENVIRONMENT_FILE.is_file() else None
+    found = subject(environment, services=_services(service or []), login=as_whom)
     if found.is_empty:
         fail("nothing is set here that could be looked at: see docs/configuration.md", WRONG_USAGE)
     wanted = _wanted(only or [], found)

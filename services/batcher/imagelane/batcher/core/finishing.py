@@ -36,10 +36,9 @@ def finish(lane: Lane, now: Moment) -> None:
 
 
 def forget(lane: Lane, now: Moment, garbage: deque[bytes]) -> float:
-    """Drops what is older than the retention: markers, orders, and jobs that nobody ever accepted; and markers
-    that are too many.
+    """Drops markers, orders, and jobs that nobody ever accepted, once they are older than the retention.
 
-    Returns when to look again.
+    Markers leave earlier where there are too many. Returns when to look again.
     """
     oldest_kept = now.at - lane.rules.retention
     for job in [job for job in lane.jobs.values() if job.is_shell and job.seen_at <= oldest_kept]:

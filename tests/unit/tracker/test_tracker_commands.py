@@ -18,6 +18,8 @@ from imagelane.tracking.database import DatabaseSettings
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, database: DatabaseSettings) -> None:
     monkeypatch.setenv("IMAGELANE_DATABASE__URL", database.url)
+    if database.password_file is not None:
+        monkeypatch.setenv("IMAGELANE_DATABASE__PASSWORD_FILE", str(database.password_file))
 
 
 def tracker(*arguments: str) -> Result:
@@ -31,10 +33,12 @@ def test_migrating_says_from_where_to_where() -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "rebuild"])
-def test_a_database_that_is_not_there_is_told_the_way_out(command: str) -> None:
+def test_a_database_that_is_not_there_is_told_the_way_out(
+    database: DatabaseSettings, command: str
+) -> None:
     result = tracker(command)
     assert result.exit_code == 1
-    assert "the tracker makes it" in result.stderr
+    assert ("the tracker makes it" if database.is_sqlite else "tracker migrate") in result.stderr
 
 
 def test_a_folder_that_is_not_there_is_an_error_in_words(

@@ -6,8 +6,10 @@ import os
 import shutil
 import stat
 import subprocess
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from imagelane.ops.broker.server import HOST
@@ -16,6 +18,7 @@ from imagelane.ops.local_stack import LocalSetupError
 USER: Final = "imagelane"
 NOBODY: Final = 65_534
 INITDB_SECONDS: Final = 120.0
+NOTHING_MORE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def server_programs() -> Path | None:
@@ -80,17 +83,20 @@ def _initdb(programs: Path, folder: Path, password: Path) -> None:
         raise LocalSetupError(f"PostgreSQL's initdb could not make {folder}:\n{told}")
 
 
-def command(programs: Path, folder: Path, *, port: int) -> tuple[str, ...]:
+def command(
+    programs: Path, folder: Path, *, port: int, settings: Mapping[str, str] = NOTHING_MORE
+) -> tuple[str, ...]:
     """Serves the cluster in the foreground, on loopback and nowhere else. SIGINT ends it at once."""
-    settings = {
+    told = {
         "listen_addresses": HOST,
         "port": port,
         "unix_socket_directories": "",
         "shared_buffers": "32MB",
         "max_connections": 50,
+        **settings,
     }
-    told = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    return (*_unprivileged(folder), str(programs / "postgres"), "-D", str(folder), *told)
+    options = [part for name, value in told.items() for part in ("-c", f"{name}={value}")]
+    return (*_unprivileged(folder), str(programs / "postgres"), "-D", str(folder), *options)
 
 
 def _unprivileged(folder: Path) -> list[str]:

@@ -19,7 +19,7 @@ demo: $(VENV)/installed  ## three customers' lists on real parts (LIST=urls.txt 
 local: $(VENV)/installed  ## a real Kafka and every service on this machine, until Ctrl-C
 	$(BIN)/imagelane local --cache "$(CACHE)"
 
-test: lint unit unit-slow coverage model contract hostile mutants integration e2e  ## everything that must pass: lint, unit (quick and slow), coverage, model, contract, hostile input, mutants, integration, end to end
+test: lint unit unit-slow coverage model contract hostile mutants integration e2e chaos-quick  ## everything that must pass: lint, unit (quick and slow), coverage, model, contract, hostile input, mutants, integration, end to end, faults
 
 unit: $(VENV)/installed-dev  ## the quick tests: decisions, no broker
 	$(BIN)/pytest tests/unit --numprocesses 2 -m "not slow"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import shutil
 import tempfile
@@ -55,6 +56,7 @@ class Stacks:
         self._setup: Setup | None = None
         self._trials = 0
         self._keep = False
+        self._removals: list[asyncio.Task[None]] = []
 
     async def fit_for(self, fault: Fault) -> System:
         """A running stack."""
@@ -87,8 +89,13 @@ class Stacks:
         await self._open.aclose()
 
     def _forget(self, folder: Path) -> None:
-        if not self._keep:
-            shutil.rmtree(folder)
+        if not self._keep:  # some 8,000 files: beside the next stack, or all wait for the disk
+            self._removals.append(asyncio.create_task(asyncio.to_thread(shutil.rmtree, folder)))
+
+    async def close(self) -> None:
+        """Ends the present stack; every folder that is not kept is gone then."""
+        await self.end()
+        await asyncio.gather(*self._removals)
 
 
 @asynccontextmanager
@@ -99,7 +106,7 @@ async def stacks() -> AsyncIterator[Stacks]:
         try:
             yield made
         finally:
-            await made.end()
+            await made.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from tests.chaos import campaign
 from tests.chaos.campaign import OFTEN, OFTEN_RUNS, RUNS, Scope, runs_of
 from tests.chaos.catalogue import ALL, BY_NAME, chosen
 from tests.chaos.ledger import Ledger
 from tests.chaos.sabotage import SABOTAGES
+from tests.chaos.starting import Setup
 from tests.chaos.table import table
 from tests.chaos.trial import Outcome
 from tests.mutants.patches import FOLDER
@@ -72,3 +77,24 @@ def test_every_sabotage_is_a_mutant_and_a_fault_that_there_is() -> None:
     for one in SABOTAGES:
         assert (FOLDER / f"{one.mutant}.patch").exists(), one.mutant
         assert one.fault in BY_NAME
+
+
+async def test_a_stacks_folder_goes_beside_the_next_stack_unless_it_is_to_be_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folders: list[Path] = []
+
+    @asynccontextmanager
+    async def started(_setup: Setup, folder: Path, _images: object) -> AsyncIterator[object]:
+        folders.append(folder)
+        yield object()
+
+    monkeypatch.setattr(campaign, "started", started)
+    monkeypatch.setattr(campaign, "ARTIFACTS", tmp_path)
+    stacks = campaign.Stacks(cast(Any, None))
+    for keep in (False, True):
+        await stacks.fit_for(BY_NAME["F16"])
+        await stacks.end(keep=keep)
+    await stacks.fit_for(BY_NAME["F16"])
+    await stacks.close()
+    assert [folder.exists() for folder in folders] == [False, True, False]

@@ -92,7 +92,7 @@ async def mended_after_a_topic_was_grown_by_hand(
     assert words in log_of(road, "dispatcher")
     await asyncio.sleep(QUIET_SECONDS)
     assert calls_of(road, jobs) == held
-    assert '"code": 76' in log_of(road, "batcher")
+    await road.until("the batcher's end", lambda: '"code": 76' in log_of(road, "batcher"), 30)
     assert not all(road.finish_of(job) for job in jobs)
 
     await stop_services(road)

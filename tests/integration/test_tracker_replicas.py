@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from sqlalchemy import text
 from tests.integration.test_tracker import Tracker, lives, produce
 from tests.postgresql import MISSING, own_database, server_programs, serving
 from tests.unit.tracker.conftest import rows_in
+from tests.unit.tracker.life import JobOfLife
 
 from imagelane.ops.broker.server import free_port
 from imagelane.platform.settings import KafkaSettings, SettingsError
@@ -66,12 +67,23 @@ def rows_of(settings: DatabaseSettings) -> Rows:
         engine.dispose()
 
 
-async def until_rows(settings: DatabaseSettings, wanted: Rows, replicas: list[Tracker]) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], replicas: list[Tracker]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while rows_of(settings) != wanted:
+    while not await condition():
         logs = "\n".join(one.log()[-3_000:] for one in replicas)
         assert time.monotonic() < deadline, f"rows are still missing\n{logs}"
         await asyncio.sleep(0.3)
+
+
+async def has_images(settings: DatabaseSettings) -> bool:
+    return bool(rows_of(settings)["images"])
+
+
+async def all_finished(settings: DatabaseSettings, jobs: list[JobOfLife]) -> bool:
+    queries = await Queries.open(settings)
+    found = [await queries.job(one.job_id) for one in jobs]
+    await queries.close()
+    return all(one is not None and one.status == "finished" for one in found)
 
 
 async def until_shared(replicas: list[Tracker]) -> None:
@@ -89,7 +101,7 @@ async def until_shared(replicas: list[Tracker]) -> None:
 async def test_two_share_the_work_and_one_goes_on_for_both(
     kafka: KafkaSettings, database: DatabaseSettings, tmp_path: Path
 ) -> None:
-    records, _jobs = lives(7, images=60)
+    records, jobs = lives(7, images=60)
     prepared(database)
     own = {
         "DATABASE__URL": database.url,
@@ -100,21 +112,26 @@ async def test_two_share_the_work_and_one_goes_on_for_both(
     alone = Tracker(kafka, tmp_path / "alone")
     replicas = [Tracker(kafka, tmp_path / name, own) for name in ("one", "two")]
     started = [one.start() for one in (*replicas, alone)]
+
+    async def is_whole() -> bool:
+        """Both databases have everything, and the same."""
+        ended = await all_finished(database, jobs) and await all_finished(alone.database, jobs)
+        return ended and rows_of(database) == alone.rows()
+
     try:
         await until_shared(replicas)
         half = len(records) // 2
         produce(kafka, records[:half])
+        await until(lambda: has_images(database), replicas)
         await alone.read_everything()
-        await until_rows(database, alone.rows(), replicas)
-        produce(kafka, records[half:])
         started[0].kill()
-        await alone.read_everything(change=1)
-        await until_rows(database, alone.rows(), replicas)
+        produce(kafka, records[half:])
+        await until(is_whole, replicas)
         engine = writing_engine(database)
         rebuild(engine, keep_before_ms=None)
         engine.dispose()
         started.append(replicas[0].start())
-        await until_rows(database, alone.rows(), replicas)
+        await until(is_whole, replicas)
     finally:
         for process in started:
             process.kill()

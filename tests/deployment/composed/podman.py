@@ -105,8 +105,9 @@ def running(project: Project, logs: Path) -> Iterator[Composed]:
         for container in names:
             name = container.removeprefix(f"{project.prefix}-")
             (logs / f"{name}.log").write_text(composed.log(name))
-        if names:
-            podman("rm", "--force", "--time=1", *names)
+        if names:  # twice: one that ends in this very moment cannot be removed at first
+            asked("rm", "--force", "--time=10", *names, timeout_seconds=120)
+            podman("rm", "--force", "--ignore", *names)
         for volume in project.read["volumes"]:
             podman("volume", "rm", "--force", project.volume(volume))
         for network in networks:

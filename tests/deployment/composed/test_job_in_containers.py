@@ -154,6 +154,7 @@ def test_everybody_reads_the_results_and_nobody_the_rest(job: JobWatch) -> None:
     for url in ("results", "private", "private/?list-type=2"):
         with pytest.raises(urllib.error.HTTPError) as refused:
             fetched(f"http://127.0.0.1:7070/{url}")
+        refused.value.close()
         assert refused.value.code == 403
 
 
@@ -178,9 +179,10 @@ def test_the_gateway_tells_of_it_what_the_database_holds(composed: Composed, job
 
     def told() -> dict[str, Any] | None:
         answer = json.loads(fetched(f"http://127.0.0.1:8080/v1/jobs/{job.job_id}", key))
-        return answer if answer["state"] == "finished" else None
+        return answer if answer["status"] == "finished" else None
 
-    assert wait_for(told, 60)["job_id"] == job.job_id
+    counts = wait_for(told, 60)["counts"]
+    assert (counts["delivered"], counts["failed"]) == (PHOTOS, BROKEN)
 
 
 def test_all_end_in_time_and_none_was_ended_for_its_memory(

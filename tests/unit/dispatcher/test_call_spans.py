@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,6 +19,7 @@ from imagelane.dispatcher.spans import MAX_LINKS, CallSpans, ended_calls, spans_
 from imagelane.platform.tracing import Span
 
 IMAGES = 300
+DEADLINE_SECONDS = 30.0
 
 
 @dataclass
@@ -108,4 +110,24 @@ def test_what_ends_no_call_is_no_span() -> None:
     made.lanes[ACME] = held()
     spans = CallSpans(Recorded())
     spans.add(made)
+    assert not spans.waiting
+
+
+async def test_calls_are_told_bit_by_bit_and_a_little_more_at_the_end() -> None:
+    made = draft(Book(lanes={ACME: held()}))
+    made.release(release("treat_as_done"))
+    tracing = Recorded()
+    spans = CallSpans(tracing)
+    spans.add(made)
+    telling = asyncio.create_task(spans.run())
+    for _ in range(round(DEADLINE_SECONDS / 0.01)):
+        if len(tracing.named("deliver image")) == IMAGES:
+            break
+        await asyncio.sleep(0.01)
+    spans.add(made)
+    spans.add(made)
+    telling.cancel()
+    await asyncio.gather(telling, return_exceptions=True)
+    assert len(tracing.named("call batch API")) == 3
+    assert len(tracing.named("deliver image")) == 3 * IMAGES
     assert not spans.waiting

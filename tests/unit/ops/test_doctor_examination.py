@@ -134,6 +134,16 @@ def test_wrong_usage_ends_with_2_and_names_the_option(
     assert words in done.output
 
 
+def test_a_wrong_setting_is_told_whichever_checks_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environment = {"IMAGELANE_KAFKA__BOOTSTRAP_SERVERS": "elsewhere:9092"}
+    done = CliRunner().invoke(app, ["doctor", "--only", "brokers"], env=environment)
+    assert done.exit_code == 1
+    assert "settings: IMAGELANE_KAFKA__SECURITY: plaintext would leave" in done.output
+
+
 def test_a_local_stacks_settings_are_taken_only_where_nothing_is_set(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def test_a_folder_that_is_not_there_is_an_error_in_words(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("IMAGELANE_DATABASE__URL", f"sqlite:///{tmp_path}/none/tracker.db")
+    monkeypatch.delenv("IMAGELANE_DATABASE__PASSWORD_FILE", raising=False)
     result = tracker("migrate")
     assert result.exit_code == 1
     assert "unable to open database file" in result.stderr

@@ -25,17 +25,17 @@ from imagelane.tracking.server_queries import server_names
 from imagelane.tracking.server_views import ServerStatus
 
 NOW = datetime.now(UTC)
-MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)  # longer than any run of the suite
 SERVER = "shop.example"
 PAUSED = HostRecorded(
     host=SERVER,
     worker="downloader-0",
     state="asked_to_wait",
     images_at_a_time=1,
-    resumes_at=NOW + MINUTE,
+    resumes_at=NOW + HOUR,
     trouble="rate_limited",
     occurred_at=NOW,
-    holds_until=NOW + 2 * MINUTE,
+    holds_until=NOW + 2 * HOUR,
 )
 _offsets = count()
 
@@ -88,7 +88,7 @@ async def test_an_image_that_no_longer_waits_has_no_server(
     "later",
     [
         pytest.param({"state": "steady"}, id="it said that it is over"),
-        pytest.param({"holds_until": NOW - MINUTE}, id="it was not heard of since"),
+        pytest.param({"holds_until": NOW - HOUR}, id="it was not heard of since"),
     ],
 )
 async def test_a_server_is_spared_no_more(
@@ -96,7 +96,7 @@ async def test_a_server_is_spared_no_more(
 ) -> None:
     write([told(PAUSED), told(replace(PAUSED, **later))])
     assert await server_of(queries, job) is None
-    write([told(replace(PAUSED, occurred_at=NOW - MINUTE))])  # after a rebuild, old ones come again
+    write([told(replace(PAUSED, occurred_at=NOW - HOUR))])  # after a rebuild, old ones come again
     assert await server_of(queries, job) is None
 
 
@@ -104,12 +104,12 @@ async def test_of_several_downloaders_the_one_that_spares_it_most_is_told(
     queries: Queries, write: Write, job: JobOfLife
 ) -> None:
     slowed = replace(PAUSED, worker="downloader-1", state="slowed", images_at_a_time=8)
-    longer = replace(PAUSED, worker="downloader-2", resumes_at=NOW + 1.5 * MINUTE)
+    longer = replace(PAUSED, worker="downloader-2", resumes_at=NOW + 1.5 * HOUR)
     write(map(told, (slowed, longer, PAUSED)))
     server = await server_of(queries, job)
     assert server is not None
     assert server.resumes_at is not None
-    assert server.resumes_at > NOW + MINUTE
+    assert server.resumes_at > NOW + HOUR
 
 
 async def test_a_domain_with_a_rate_is_told_for_hosts_below_it_and_another_server_is_not(
@@ -125,8 +125,8 @@ async def test_a_domain_with_a_rate_is_told_for_hosts_below_it_and_another_serve
 
 
 def test_what_nobody_says_any_more_is_dropped(engine: Engine, write: Write) -> None:
-    write([told(PAUSED), told(replace(PAUSED, host="b.example", holds_until=NOW + 9 * MINUTE))])
-    now_ms = int((NOW + 5 * MINUTE).timestamp() * 1_000)
+    write([told(PAUSED), told(replace(PAUSED, host="b.example", holds_until=NOW + 9 * HOUR))])
+    now_ms = int((NOW + 5 * HOUR).timestamp() * 1_000)
     assert now_ms > DROP_MS
     Retention(engine, days=90).step(now_ms)
     assert hosts_in(engine) == 1

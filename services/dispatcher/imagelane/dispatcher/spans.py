@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
-from itertools import chain, islice
+from itertools import islice
 from typing import Final
 
 from msgspec import UNSET
@@ -115,12 +115,17 @@ class CallSpans:
         try:
             while True:
                 await asyncio.sleep(PAUSE_SECONDS)
-                looked_at = len(list(islice(steps, IMAGES_AT_ONCE)))
-                if looked_at < IMAGES_AT_ONCE and self.waiting:
-                    steps = spans_of(self.waiting.popleft(), self.tracing)
+                steps = self._tell(steps, IMAGES_AT_ONCE)
         finally:
-            left = chain(steps, *(spans_of(one, self.tracing) for one in self.waiting))
-            deque(islice(left, LAST_IMAGES), maxlen=0)
+            self._tell(steps, LAST_IMAGES)
+
+    def _tell(self, steps: Iterator[None], room: int) -> Iterator[None]:
+        """Takes so many steps, each call being one more; gives what is left of the call that it is at."""
+        while True:
+            room -= sum(1 for _ in islice(steps, room)) + 1
+            if room <= 0 or not self.waiting:
+                return steps
+            steps = spans_of(self.waiting.popleft(), self.tracing)
 
 
 def spans_of(call: EndedCall, tracing: Tracing) -> Iterator[None]:

@@ -38,7 +38,7 @@ def doctor(
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="A file of NAME=value lines, below the environment. Where nothing is set, that of `imagelane local` here.",
+            help="A file of NAME=value lines, below the environment. Nothing set: that of `imagelane local` here.",
         ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=1, max=600, help="For each check, at most.")] = 30,
@@ -97,4 +97,6 @@ def _wanted(only: list[str], found: Subject) -> dict[str, Look]:
         if name not in NAMES:
             fail(f"--only: there is no check {name!r}, only {', '.join(NAMES)}", WRONG_USAGE)
     every = looks(found)
-    return {name: every[name] for name in NAMES if not only or name in only}
+    # What is set wrong is always told: the checks that need it can only be skipped.
+    always = {"settings"} if found.wrong else set()
+    return {name: every[name] for name in NAMES if not only or name in {*only, *always}}

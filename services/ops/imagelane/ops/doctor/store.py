@@ -95,7 +95,7 @@ class _Looks:
             own.private_bucket,
             own.private_prefix,
         )
-        key = f"doctor/{self._job_id}"
+        key = f"{self._job_id}/probe"
         seen = PlaceSeen(place.name, place.variable)
         try:
             async with _opened(place, own.s3) as store:
@@ -109,7 +109,7 @@ class _Looks:
                         written_at=await self._written(place, key),
                         listed_at=await self._listed(self._listings(place)),
                     )
-                    seen = replace(seen, left_behind=await _removed(store, key))
+                    seen = replace(seen, left_behind=await self._removed(store, key))
         except StoreUnavailableError as error:
             return replace(seen, step="open", error=str(error))
         return seen
@@ -143,7 +143,7 @@ class _Looks:
                         written_at=await self._written(place, key),
                         listed_at=await self._listed([public, *self._listings(place)]),
                     )
-                    seen = replace(seen, left_behind=await _removed(store, key))
+                    seen = replace(seen, left_behind=await self._removed(store, key))
         except StoreUnavailableError as error:
             return replace(seen, step="open", error=str(error))
         return seen
@@ -162,6 +162,17 @@ class _Looks:
         if found != IMAGE:
             return replace(seen, step="read", error="something else comes back")
         return seen
+
+    async def _removed(self, store: ObjectStore, key: str) -> str:
+        """Why not, or an empty string. With it a directory's folders, which are no objects."""
+        try:
+            if isinstance(store, DirectoryStore):
+                await store.delete_folder(key.partition(self._job_id)[0] + self._job_id)
+            else:
+                await store.delete(key)
+        except StoreUnavailableError as error:
+            return str(error)
+        return ""
 
     def _listings(self, place: _Place) -> Iterator[str]:
         if place.bucket is not None:
@@ -238,14 +249,6 @@ async def _opened(place: _Place, s3: S3Settings) -> AsyncIterator[ObjectStore]:
 async def _keeps_first(store: ObjectStore, key: str, headers: ObjectHeaders) -> bool:
     taken = await store.put(key, b"second", headers, if_absent=True)
     return not taken and await store.get(key) == IMAGE
-
-
-async def _removed(store: ObjectStore, key: str) -> str:
-    try:
-        await store.delete(key)
-    except StoreUnavailableError as error:
-        return str(error)
-    return ""
 
 
 async def _public_trouble(url: str) -> str:

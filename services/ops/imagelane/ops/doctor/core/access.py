@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from imagelane.contracts.topic_files import TopicFile
-from imagelane.ops.access import rules_of
+from imagelane.ops.access import OPERATOR, rules_of
 from imagelane.ops.doctor.core.findings import Finding, Report
 
 EVERYTHING: Final = frozenset(
@@ -31,6 +31,8 @@ def judge_access(
     seen: AccessSeen, files: Collection[TopicFile], *, service: str, prefix: str
 ) -> Report:
     """`service`: whose login it is; `ops` is a person's, who reads everything."""
+    if not seen.limits_anybody and service == OPERATOR:
+        return Report(("this login may do everything: `--as SERVICE` looks with a service's",))
     if not seen.limits_anybody:
         fact = "this login may do everything with every topic: nothing keeps the services apart"
         return Report((fact,))

@@ -36,6 +36,7 @@ from imagelane.gateway.core.recent import Recent
 from imagelane.gateway.looking import Looking
 from imagelane.gateway.problems import as_problems
 from imagelane.gateway.signing import Signing
+from imagelane.gateway.standstill import Standstill
 from imagelane.gateway.status import TrackedStatus
 from imagelane.tracker.core.changes import Changes, Place, Row, milliseconds
 from imagelane.tracker.core.fold import fold
@@ -261,9 +262,17 @@ def an_operator() -> tuple[Keys, str]:
     return keys, token
 
 
+class Unchanged:
+    """Topics as they were made."""
+
+    difference: Final = ""
+
+
 def application(status: TrackedStatus, keys: Keys) -> web.Application:
     """What the gateway answers questions with, and nothing else of it."""
-    looking = Looking(status, Recent(max_jobs=10, max_seconds=10), Signing())
+    looking = Looking(
+        status, Recent(max_jobs=10, max_seconds=10), Signing(), Standstill(Unchanged())
+    )
     app = web.Application(middlewares=[as_problems])
     access = Access(keys)
     for path, handler in (

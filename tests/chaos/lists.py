@@ -142,7 +142,7 @@ async def breaks_off(trial: Trial, body: bytes) -> str:
     host, _, port = trial.system.stack.gateway_url.removeprefix("http://").partition(":")
     _reader, writer = await asyncio.open_connection(host, int(port))
     head = f"POST /v1/jobs?customer_id={customer} HTTP/1.1\r\nHost: {host}\r\nIdempotency-Key: {name}\r\n"
-    head += f"Authorization: {bearer(trial)}\r\nContent-Type: {TEXT}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head += f"Authorization: {trial.system.bearer}\r\nContent-Type: {TEXT}\r\nContent-Length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + body[: len(body) // 2])
     await writer.drain()
     writer.transport.abort()
@@ -179,7 +179,7 @@ async def post(
 ) -> tuple[int, dict[str, Any]]:
     """The gateway's answer; 0 where it has cut the connection. While it reads its keys, again."""
     url = f"{trial.system.stack.gateway_url}/v1/jobs"
-    headers = {"Authorization": bearer(trial), "Content-Type": kind, "Idempotency-Key": key}
+    headers = {"Authorization": trial.system.bearer, "Content-Type": kind, "Idempotency-Key": key}
     while True:
         data = io.BytesIO(body) if isinstance(body, bytes) else body
         params = {"customer_id": customer, **query}
@@ -192,11 +192,6 @@ async def post(
         if status != NOT_YET:
             return status, said
         await asyncio.sleep(0.1)
-
-
-def bearer(trial: Trial) -> str:
-    """The operator's key, as a header has it."""
-    return f"Bearer {(trial.system.folder / 'secrets' / 'operator-key').read_text().strip()}"
 
 
 FAULTS: Final = [

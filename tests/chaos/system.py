@@ -65,6 +65,11 @@ class System:
 
     # Lists
 
+    @property
+    def bearer(self) -> str:
+        """The operator's key, as a header has it."""
+        return f"Bearer {(self.folder / 'secrets' / 'operator-key').read_text().strip()}"
+
     def submit(
         self,
         customer: str,

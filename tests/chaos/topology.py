@@ -7,6 +7,7 @@ import time
 from functools import partial
 from typing import Final
 
+import aiohttp
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported
     AdminClient,
@@ -26,6 +27,7 @@ LOAD_SECONDS: Final = 1.0
 CHANGELOG: Final = "imagelane-batcher-lanes-changelog"
 FREE_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 0.2
+TOLD_SECONDS: Final = 30.0
 
 
 def admin_of(system: System) -> AdminClient:
@@ -42,6 +44,7 @@ async def grown(trial: Trial, topic: str) -> None:
     grown_to = admin.create_partitions([NewPartitions(topic, GROWN)])
     await asyncio.to_thread(grown_to[topic].result, 30)
     await nothing_is_sent(trial, f"{topic} has {GROWN} partitions")
+    await gateway_tells(system, topic)
 
 
 async def made_anew(trial: Trial, topic: str) -> None:
@@ -52,6 +55,7 @@ async def made_anew(trial: Trial, topic: str) -> None:
 
     await asyncio.to_thread(make_anew, system, topic)
     await nothing_is_sent(trial, f"{topic} was made anew")
+    await gateway_tells(system, topic)
 
 
 async def nothing_is_sent(trial: Trial, what: str) -> None:
@@ -64,6 +68,20 @@ async def nothing_is_sent(trial: Trial, what: str) -> None:
     quiet = {"from": changed_at + NOTICED_SECONDS, "to": time.monotonic()}
     system.history.write("quiet", customers=sorted(trial.customers), **quiet)
     trial.healed()
+
+
+async def gateway_tells(system: System, topic: str) -> None:
+    """Waits until whoever asks for the lanes is told that all stand still, and because of which topic."""
+    headers = {"Authorization": system.bearer}
+    url = f"{system.stack.gateway_url}/v1/lanes"
+    async with aiohttp.ClientSession(headers=headers) as http, asyncio.timeout(TOLD_SECONDS):
+        while True:
+            async with http.get(url) as answer:
+                page = await answer.json()
+            told = [lane["stands_still"] or "" for lane in page["items"]]
+            if told and all(topic in one for one in told):
+                return
+            await asyncio.sleep(0.2)
 
 
 async def missing_at_start(trial: Trial) -> None:

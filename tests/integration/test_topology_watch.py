@@ -49,8 +49,8 @@ class Broker:
         deployment_id = str(changes.get("deployment_id", "imagelane"))
         return ServiceSettings(kafka=kafka, deployment_id=deployment_id)
 
-    def watch(self, service: str, **changes: object) -> TopologyWatch:
-        return TopologyWatch(self.settings(**changes), service)
+    def watch(self, *services: str, **changes: object) -> TopologyWatch:
+        return TopologyWatch(self.settings(**changes), *services)
 
     def configure(self, topic: str, name: str, value: str) -> None:
         entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
@@ -206,13 +206,14 @@ async def test_whoever_produces_leaves_when_a_topic_grows_and_who_holds_lanes_do
     processor, downloader, dispatcher = map(
         broker_of.watch, ("processor", "downloader", "dispatcher")
     )
-    for one in (processor, downloader, dispatcher):
+    of_lanes = broker_of.watch("batcher", "dispatcher")
+    for one in (processor, downloader, dispatcher, of_lanes):
         await one.require()
     standing = [asyncio.create_task(one.stand_guard()) for one in (processor, downloader)]
-    observing = asyncio.create_task(dispatcher.observe())
+    observing = [asyncio.create_task(one.observe()) for one in (dispatcher, of_lanes)]
     await asyncio.sleep(0.5)
-    assert not any(task.done() for task in (*standing, observing))
-    assert dispatcher.doubt == ""
+    assert not any(task.done() for task in (*standing, *observing))
+    assert dispatcher.doubt == of_lanes.difference == ""
     broker_of.grow(names.PROCESSED, 6)
     broker_of.grow(names.COMPLETED, 6)
     words = "has 6 partitions, IMAGELANE_KAFKA__STRICT_PARTITIONS says 4"
@@ -220,10 +221,12 @@ async def test_whoever_produces_leaves_when_a_topic_grows_and_who_holds_lanes_do
         with pytest.raises(TopologyError, match=f"processed {words}"):
             await standing[0]
     for _ in range(100):
-        await asyncio.sleep(0.0 if dispatcher.doubt else 0.1)
+        await asyncio.sleep(0.0 if dispatcher.doubt and of_lanes.difference else 0.1)
     assert f"completed {words}" in dispatcher.doubt
+    assert f"completed {words}" in of_lanes.difference
+    assert f"processed {words}" in of_lanes.difference
     assert not standing[1].done(), "the downloader does not use it"
-    for task in (standing[1], observing):
+    for task in (standing[1], *observing):
         task.cancel()
 
 

@@ -42,6 +42,7 @@ from imagelane.gateway.repeats import Repeats
 from imagelane.gateway.results import Results
 from imagelane.gateway.settings import GatewaySettings
 from imagelane.gateway.signing import Signing
+from imagelane.gateway.standstill import Standstill
 from imagelane.gateway.status import Status, TrackedStatus
 from imagelane.gateway.streams import Streams
 from imagelane.gateway.submitting import Submissions
@@ -157,6 +158,13 @@ class Answer:
 
 
 @dataclass
+class Topics:
+    """What the gateway finds of the topics of those who hold lanes."""
+
+    difference: str = ""
+
+
+@dataclass
 class Gateway:
     """A running gateway and a client that speaks to it."""
 
@@ -169,6 +177,7 @@ class Gateway:
     private: Path
     parts: Parts
     failed: asyncio.Future[None]
+    topics: Topics
     token: str = ""
 
     async def ask(self, method: str, path: str, *, token: str | None = None, **more: Any) -> Answer:
@@ -218,14 +227,14 @@ def start(tmp_path: Path) -> Start:
         settings = GatewaySettings.model_validate(
             {"port": 0, "deployment_secret": DEPLOYMENT_SECRET, **values}
         )
-        kafka, keys, tracker = FakeKafka(), Keys(), Tracker()
+        kafka, keys, tracker, topics = FakeKafka(), Keys(), Tracker(), Topics()
         private = tmp_path / "private"
         private.mkdir(exist_ok=True)
         deliveries = Deliveries(kafka, settings.kafka_seconds)
         recent = Recent(max_jobs=100, max_seconds=60)
         tracked = TrackedStatus(database) if database is not None else None
         status: Status = tracked or tracker
-        looking = Looking(status, recent, Signing())
+        looking = Looking(status, recent, Signing(), Standstill(topics))
         receiver = WebhookReceiver([Webhook(one) for one in secrets], kafka, settings)
         parts = Parts(
             health=Health(kafka),
@@ -260,6 +269,7 @@ def start(tmp_path: Path) -> Start:
                 private,
                 parts,
                 receiver.failed,
+                topics,
             )
             gateway.token = keys.token("acme", "submit", "read")
             yield gateway

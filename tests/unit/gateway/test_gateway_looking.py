@@ -138,6 +138,27 @@ async def test_a_lane_is_found_by_any_customers_name(start: Start, customer: str
             assert (await answer.json())["customer_id"] == customer
 
 
+async def test_a_lane_says_that_all_of_them_stand_still_and_topics_only_to_operators(
+    start: Start,
+) -> None:
+    async with start() as gateway:
+        gateway.tracker.jobs.put_lane("acme")
+        operator = gateway.keys.token(None, "operate")
+
+        async def told(token: str) -> list[str | None]:
+            page = await gateway.ask("GET", "/v1/lanes", token=token)
+            lane = await gateway.ask("GET", "/v1/lanes/acme", token=token)
+            return [page.json["items"][0]["stands_still"], lane.json["stands_still"]]
+
+        assert await told(operator) == [None, None]
+        gateway.topics.difference = "processed has 16 partitions instead of 12"
+        assert await told(operator) == ["processed has 16 partitions instead of 12"] * 2
+        assert (
+            await told(gateway.token)
+            == ["the service stands still until its operators have acted"] * 2
+        )
+
+
 async def test_without_the_trackers_database_looking_is_unavailable(start: Start) -> None:
     async with start() as gateway:
         gateway.tracker.is_there = False

@@ -321,6 +321,14 @@ def test_lanes_are_asked_of_the_gateway_where_one_is_named(fake: FakeGateway) ->
     assert busy["since"] == "2026-11-21T12:00:00Z"
 
 
+@pytest.mark.parametrize("state", ["active", "idle"])
+def test_lanes_say_that_all_of_them_stand_still(fake: FakeGateway, state: str) -> None:
+    lane = {"customer_id": "acme", "state": state, "last_seq": 7, "ready": 30, "open_jobs": 2}
+    still = {**lane, "stands_still": "processed has 16 partitions instead of 12"}
+    fake.json("/v1/lanes", {"items": [still], "next_cursor": None})
+    assert "all lanes stand still: processed has 16 partitions" in run("lanes").stdout
+
+
 def test_a_held_lane_is_released_by_the_gateway(fake: FakeGateway) -> None:
     call = {"seq": 7, "status": "held", "images": 120}
     held = {

@@ -324,6 +324,11 @@ JOBS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("a tracker that is behind", {"behind": 5_000}, ["5,000 records to read yet"]),
 ]
 CUSTOMERS: list[tuple[str, dict[str, Any], list[str]]] = [
+    (
+        "one whose lane stands still with all others",
+        {"lane": replace(ACTIVE, stands_still="processed has 16 partitions."), "others": [JOB]},
+        ["No lane sends anything, this one included: processed has 16 partitions. The lane is"],
+    ),
     ("one without anything", {"lane": IDLE}, ["no open job", "until a list is handed in"]),
     (
         "one without a call so far",

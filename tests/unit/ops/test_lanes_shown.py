@@ -85,6 +85,7 @@ def test_a_view_has_every_field_whatever_the_record_has() -> None:
         "reference": None,
         "ready": None,
         "open_jobs": None,
+        "stands_still": None,
     }
     assert msgspec.to_builtins(view_of(HELD)).keys() == shown.keys()
 

@@ -33,6 +33,7 @@ from imagelane.gateway.repeats import Repeats
 from imagelane.gateway.results import Results
 from imagelane.gateway.settings import GatewaySettings, Settings
 from imagelane.gateway.signing import Signing
+from imagelane.gateway.standstill import Standstill
 from imagelane.gateway.status import TrackedStatus
 from imagelane.gateway.streams import Streams
 from imagelane.gateway.submitting import Submissions
@@ -46,6 +47,7 @@ from imagelane.platform.topology import TopologyWatch
 from imagelane.platform.tracing import open_tracing
 
 SERVICE: Final = "gateway"
+WHO_HOLD_LANES: Final = ("batcher", "dispatcher")
 RECENT_JOBS: Final = 10_000
 RECENT_SECONDS: Final = 3_600.0
 
@@ -92,7 +94,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         deliveries = Deliveries(producer, gateway.kafka_seconds, tracing)
         recent = Recent(max_jobs=RECENT_JOBS, max_seconds=RECENT_SECONDS)
         signing = Signing(destinations_of(settings.store).values())
-        looking = Looking(status, recent, signing)
+        lanes_topics = TopologyWatch(settings, *WHO_HOLD_LANES)
+        looking = Looking(status, recent, signing, Standstill(lanes_topics))
         parts = Parts(
             health=Health(producer),
             receiver=WebhookReceiver(secrets, producer, gateway),
@@ -123,7 +126,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         structlog.get_logger("imagelane.gateway").info("gateway.ready", url=url)
         await _until(
             stop,
-            [parts.health.run(), topology.stand_guard()],
+            [parts.health.run(), topology.stand_guard(), lanes_topics.observe()],
             failures=[parts.receiver.failed, deliveries.failed, keys.failed],
         )
 

@@ -25,6 +25,7 @@ from imagelane.gateway.core.recent import Recent
 from imagelane.gateway.parameters import from_query
 from imagelane.gateway.problems import invalid, not_found
 from imagelane.gateway.signing import Signing
+from imagelane.gateway.standstill import Standstill
 from imagelane.gateway.status import Status
 from imagelane.tracking.cursors import CursorError
 from imagelane.tracking.views import ImageState, JobState, JobStatus, LaneState
@@ -69,10 +70,13 @@ class LanesWanted(Paging, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Looking:
     """Answers from the tracker's database. What is another customer's is not there."""
 
-    def __init__(self, status: Status, recent: Recent, signing: Signing) -> None:
+    def __init__(
+        self, status: Status, recent: Recent, signing: Signing, standstill: Standstill
+    ) -> None:
         self._status = status
         self._recent = recent
         self._signing = signing
+        self._standstill = standstill
         self._time = asyncio.get_running_loop().time
 
     async def jobs(self, request: web.Request, caller: Caller) -> web.Response:
@@ -166,7 +170,8 @@ class Looking:
                 cursor=wanted.cursor,
                 limit=wanted.limit,
             )
-        return json_answer(page)
+        seen = [self._standstill.seen(lane, caller) for lane in page.items]
+        return json_answer(replace(page, items=seen))
 
     async def lane(self, request: web.Request, caller: Caller) -> web.Response:
         """`GET /v1/lanes/{customer_id}`."""
@@ -176,7 +181,7 @@ class Looking:
         if lane is None:
             raise not_found("lane")
         calls = await queries.calls(customer_id, limit=LAST_CALLS)
-        return json_answer(lane_answer(lane, calls.items))
+        return json_answer(lane_answer(self._standstill.seen(lane, caller), calls.items))
 
     async def calls(self, request: web.Request, caller: Caller) -> web.Response:
         """`GET /v1/lanes/{customer_id}/calls`."""

@@ -23,6 +23,8 @@ LOOKS_AT_GROUPS: Final = {
     SCALER: ("downloader", "processor"),
 }
 """Whose progress a service asks for, besides that of its own group."""
+LOOKS_AT_TOPICS: Final = {"gateway": ("batcher", "dispatcher")}
+"""Whose topics a service compares with how they were made, besides its own."""
 MORE_GROUPS: Final = {"intake": ("imagelane-intake-orders",)}
 ONLY_NAMED: Final = {"gateway": ("imagelane-keys",)}
 """Groups that a client names, because librdkafka wants one, and never joins: it still asks who coordinates them."""
@@ -71,7 +73,8 @@ def _topic_rules(service: str, topics: Iterable[TopicFile]) -> Iterator[Rule]:
             operations.append("Read")
         if service in topic.producers:
             operations.append("Write")
-        if operations:
+        looks = {*LOOKS_AT_TOPICS.get(service, ())} & {*topic.producers, *topic.consumers}
+        if operations or looks:
             yield Rule("topic", topic.name, (*operations, "Describe", "DescribeConfigs"))
     for looked_at in LOOKS_AT_GROUPS.get(service, ()):
         for topic in topics:

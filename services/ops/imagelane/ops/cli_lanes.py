@@ -34,7 +34,7 @@ from imagelane.ops.command_line import (
     valid,
 )
 from imagelane.ops.delivery import DeliveryError
-from imagelane.ops.lane_table import lane_table
+from imagelane.ops.lane_table import lane_table, standstill_of
 from imagelane.ops.lane_watching import watch
 from imagelane.ops.lanes import LaneFollower, LaneView, effect_of, lane_of, lanes, view_of
 from imagelane.ops.wide import wide_console
@@ -108,6 +108,8 @@ def _print(found: Sequence[LaneView], *, with_idle: bool) -> None:
     busy = [one for one in found if with_idle or one.state != "idle"]
     if busy:
         wide_console().print(lane_table(busy, datetime.now(UTC)))
+    elif standstill := standstill_of(found):
+        typer.echo(standstill)
     if len(busy) < len(found):
         idle = len(found) - len(busy)
         told = (

@@ -28,7 +28,9 @@ COLUMNS: Final = (
 
 def lane_table(lanes: Sequence[LaneView], now: datetime) -> Table:
     """One line a lane; the last column says what a person should know of it."""
-    table = Table(box=None, pad_edge=False)
+    table = Table(
+        box=None, pad_edge=False, caption=Text(standstill_of(lanes)), caption_justify="left"
+    )
     for name in COLUMNS:
         left = name in ("customer", "state", "")
         table.add_column(name, justify="left" if left else "right", no_wrap=name != "")
@@ -48,6 +50,12 @@ def lane_table(lanes: Sequence[LaneView], now: datetime) -> Table:
         )
         table.add_row(*map(Text, cells))
     return table
+
+
+def standstill_of(lanes: Sequence[LaneView]) -> str:
+    """Why all lanes stand still; empty if they do not."""
+    reason = next((lane.stands_still for lane in lanes if lane.stands_still), None)
+    return "" if reason is None else f"all lanes stand still: {reason}"
 
 
 def _remark(lane: LaneView, now: datetime) -> str:

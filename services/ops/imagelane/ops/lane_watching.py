@@ -34,7 +34,8 @@ def watch(look: Look, *, as_json: bool, with_idle: bool) -> None:
 def line_of(lane: LaneView) -> str:
     """A lane in one line."""
     ready = "" if lane.ready is None else f", {lane.ready:,} images ready"
-    held = "" if lane.hold_reason is None else f": {lane.hold_reason}"
+    reason = lane.hold_reason or lane.stands_still
+    held = "" if reason is None else f": {reason}"
     return f"{lane.customer_id}: {lane.state}, call {lane.seq} with {lane.images:,} images{ready}{held}"
 
 

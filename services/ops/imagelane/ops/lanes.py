@@ -49,6 +49,8 @@ class LaneView(Struct, frozen=True, kw_only=True):
     ready: int | None = None
     """Images that wait for the next call."""
     open_jobs: int | None = None
+    stands_still: str | None = None
+    """Why no lane sends anything, this one included; null where the dispatcher's log was read instead."""
 
 
 def view_of(lane: LaneRecorded) -> LaneView:

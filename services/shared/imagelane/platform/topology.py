@@ -39,15 +39,15 @@ class TopologyError(Exception):
 class TopologyWatch:
     """Compares the topology record, the settings and the broker's topics. Belongs to the event loop.
 
-    Of all topics it looks at those that the service, by the topic files, produces to or consumes.
+    Of all topics it looks at those that the services, by the topic files, produce to or consume.
     A look costs the broker three small requests.
     """
 
-    def __init__(self, settings: ServiceSettings, service: str) -> None:
+    def __init__(self, settings: ServiceSettings, *services: str) -> None:
         kafka = settings.kafka
         self._settings = kafka
-        self._topics = topics_of(service)
-        self._rights = rights_of(service)
+        self._topics = topics_of(*services)
+        self._rights = rights_of(*services)
         self._expected = expected_of(kafka, settings.deployment_id)
         self._admin = admin_client(kafka)
         self._record: TopologyRecorded | None = None
@@ -56,6 +56,11 @@ class TopologyWatch:
         self._difference = ""
         self._confirmed_at = time.monotonic()
         self._log = structlog.get_logger("imagelane.topology")
+
+    @property
+    def difference(self) -> str:
+        """What the last look has found different, or an empty string."""
+        return self._difference
 
     @property
     def doubt(self) -> str:
@@ -170,19 +175,19 @@ class TopologyWatch:
         return [*losing_differences(topic, config), *([few] if few else [])]
 
 
-def topics_of(service: str) -> list[TopicFile]:
-    """The topics that the service produces to or consumes, but the one of the record itself."""
+def topics_of(*services: str) -> list[TopicFile]:
+    """The topics that the services produce to or consume, but the one of the record itself."""
     files = read_topic_files(schemas_folder()).values()
-    used = (one for one in files if service in (*one.producers, *one.consumers))
+    used = (one for one in files if {*services} & {*one.producers, *one.consumers})
     return [one for one in used if one.name != TOPOLOGY]
 
 
-def rights_of(service: str) -> dict[str, list[str]]:
-    """What the service does with each topic, by the topic files; everybody reads the record."""
+def rights_of(*services: str) -> dict[str, list[str]]:
+    """What the services do with each topic, by the topic files; everybody reads the record."""
     wanted = {TOPOLOGY: ["READ"]}
-    for topic in topics_of(service):
-        reads, writes = service in topic.consumers, service in topic.producers
-        wanted[topic.name] = ["READ"] * reads + ["WRITE"] * writes
+    for topic in topics_of(*services):
+        reads, writes = {*services} & {*topic.consumers}, {*services} & {*topic.producers}
+        wanted[topic.name] = ["READ"] * bool(reads) + ["WRITE"] * bool(writes)
     return wanted
 
 

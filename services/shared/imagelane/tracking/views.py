@@ -234,6 +234,7 @@ class LaneStatus(Struct, frozen=True, kw_only=True):
     """Where a customer's lane stands. `ready` images wait for the next call; `open_jobs` are not finished.
 
     `usual_seconds` is what calls have usually taken, of `usual_images` each; `call` is the open one.
+    `stands_still` says why no lane sends anything, this one included; the gateway knows it, not the database.
     """
 
     customer_id: str
@@ -248,6 +249,7 @@ class LaneStatus(Struct, frozen=True, kw_only=True):
     usual_seconds: float | None = None
     usual_images: float | None = None
     overdue_since: datetime | None = None
+    stands_still: str | None = None
 
 
 class FailureCount(Struct, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ def view_of(lane: Lane) -> LaneView:
         reference=None if call is None else call.reference,
         ready=lane.ready,
         open_jobs=lane.open_jobs,
+        stands_still=lane.stands_still,
     )
 
 

@@ -223,6 +223,7 @@ class Lane(Struct, frozen=True, kw_only=True):
     usual_seconds: float | None = None
     usual_images: float | None = None
     overdue_since: datetime | None = None
+    stands_still: str | None = None
     calls: list[Call] = []
 
 

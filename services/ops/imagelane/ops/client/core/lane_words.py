@@ -27,6 +27,12 @@ def ago(moment: datetime, now: datetime) -> str:
 
 def lane_says(lane: Lane | None, now: datetime) -> str:
     """What the lane does now."""
+    if lane is not None and lane.stands_still:
+        return f"No lane sends anything, this one included: {lane.stands_still.rstrip('.')}. {_alone_says(lane, now)}"
+    return _alone_says(lane, now)
+
+
+def _alone_says(lane: Lane | None, now: datetime) -> str:
     if lane is None or lane.state == "idle" or lane.call is None:
         return "No call of this customer is under way."
     call = lane.call

@@ -55,7 +55,7 @@ integration: $(VENV)/installed-dev  ## each service on a real Apache Kafka
 e2e: $(VENV)/installed-dev  ## the whole road in real processes, with kills
 	$(BIN)/pytest tests/e2e --numprocesses 2 --timeout 400 --ignore tests/e2e/test_topics_grow.py
 
-migration: $(VENV)/installed-dev  ## topics that grow under a live system, end to end (not in "test" yet)
+migration: $(VENV)/installed-dev  ## topics that grow under a live system, end to end
 	$(BIN)/pytest tests/e2e/test_topics_grow.py --timeout 400
 
 broken-images: $(VENV)/installed-dev  ## 10,000 broken files through real decode children (FILES=2000 SEED=6)

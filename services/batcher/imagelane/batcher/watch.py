@@ -91,7 +91,8 @@ async def _lag(app: AppT, positions: dict[Place, int]) -> int:
     if not places:
         return 0
     try:
-        async with asyncio.timeout(BROKER_SECONDS):  # wait_for may lose a cancellation (Python 3.11)
+        # Not wait_for, which may lose a cancellation (Python 3.11).
+        async with asyncio.timeout(BROKER_SECONDS):
             ends = await app.consumer.highwaters(*places)
     except (KafkaError, TimeoutError) as error:
         structlog.get_logger("imagelane.batcher").warning("lag.unknown", error=str(error))

@@ -25,6 +25,7 @@ from imagelane.core.api_keys import (
 )
 from imagelane.ops.delivery import Letter, deliver
 from imagelane.platform.key_log import read_keys
+from imagelane.platform.secret_files import read_secret
 from imagelane.platform.settings import KafkaSettings
 
 SOURCE: Final = "/services/ops"
@@ -123,7 +124,7 @@ def keep_local_operator(settings: KafkaSettings, file: Path) -> str | None:
     if is_new:
         file.touch(mode=0o600)
         file.write_text(new_token(), encoding="utf-8")
-    token = file.read_text(encoding="utf-8").strip()
+    token = read_secret(file)
     key = record_of(
         token,
         name="this machine",

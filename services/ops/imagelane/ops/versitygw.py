@@ -11,6 +11,7 @@ from typing import Final
 
 from imagelane.ops.broker.server import HOST
 from imagelane.ops.local_stack import LocalSetupError
+from imagelane.platform.secret_files import read_secret
 
 VERSION: Final = "v1.8.0"
 MODULE: Final = "github.com/versity/versitygw/cmd/versitygw"
@@ -39,7 +40,7 @@ def command(
     The program takes its keys from the environment only.
     """
     arguments = ("--port", f"{HOST}:{port}", "--health", HEALTH, "--quiet", "posix", str(folder))
-    secret = secret_file.read_text(encoding="utf-8").strip()
+    secret = read_secret(secret_file)
     return (str(program), *arguments), {"ROOT_ACCESS_KEY": access_key_id, "ROOT_SECRET_KEY": secret}
 
 

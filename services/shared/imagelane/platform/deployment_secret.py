@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator
 
+from imagelane.platform.secret_files import read_secret
 from imagelane.platform.settings import SettingsGroup
 
 MIN_SECRET_CHARS: Final = 16
@@ -46,4 +47,4 @@ class DeploymentSecretSettings(SettingsGroup):
 def _secret(given: SecretStr | None, file: Path | None) -> str:
     if given is not None:
         return given.get_secret_value()
-    return file.read_text(encoding="utf-8").strip() if file is not None else ""
+    return read_secret(file) if file is not None else ""

@@ -17,6 +17,8 @@ from pydantic import (
     field_validator,
 )
 
+from imagelane.platform.secret_files import read_secret
+
 SECURED_BY_GROUP: Final = ("security.", "sasl.", "ssl.", "enable.ssl.", "enable.sasl.")
 ADDRESSES: Final = frozenset({"bootstrap.servers", "metadata.broker.list"})
 NEEDS: Final[dict[str, frozenset[str]]] = {
@@ -97,8 +99,8 @@ class SecuritySettings(BaseModel):
     def _holds_a_password(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         _require_fitting(value, info)
         if value is not None:
-            _require_readable(value, lambda: _password_in(value), "cannot be read")
-            if not _password_in(value):
+            _require_readable(value, lambda: read_secret(value), "cannot be read")
+            if not read_secret(value):
                 raise ValueError(f"{value} is empty")
         return value
 
@@ -116,7 +118,7 @@ class SecuritySettings(BaseModel):
         """The password, read anew. Raises `OSError`, and `ValueError` where the protocol has none."""
         if self.password_file is None:
             raise ValueError(f"the protocol {self.protocol} has no password")
-        return _password_in(self.password_file)
+        return read_secret(self.password_file)
 
     def tls_context(self) -> ssl.SSLContext:
         """For clients on Python's own TLS: trusts, checks names and proves as librdkafka would."""
@@ -175,10 +177,6 @@ def _require_readable(path: Path, read: Callable[[], object], otherwise: str) ->
 def _load_identity(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     # With a password given nobody is asked for one on a terminal; a key that has one is refused.
     context.load_cert_chain(certificate, key, password="")
-
-
-def _password_in(file: Path) -> str:
-    return file.read_text(encoding="utf-8").strip()
 
 
 class KafkaAccess(BaseModel):

@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import Field, FilePath, field_validator
 
 from imagelane.core.notifying import notify_secret
+from imagelane.platform.secret_files import read_secret
 from imagelane.platform.settings import SettingsGroup
 
 MIN_SECRET_CHARS: Final = 32
@@ -52,4 +53,4 @@ def secrets_of(masters: Sequence[bytes], customer_id: str) -> list[str]:
 
 
 def _master_in(file: Path) -> bytes:
-    return file.read_text(encoding="utf-8").strip().encode()
+    return read_secret(file).encode()

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, FilePath, ValidationInfo, field_validator
 
 from imagelane.core.presigning import MAX_SECONDS
+from imagelane.platform.secret_files import read_secret
 from imagelane.platform.settings import Name, SettingsGroup
 
 StoreKind = Literal["directory", "s3"]
@@ -95,7 +96,7 @@ class S3Settings(SettingsGroup):
     def secret(self) -> str | None:
         """What is in the file now."""
         file = self.secret_access_key_file
-        return None if file is None else file.read_text(encoding="utf-8").strip()
+        return None if file is None else read_secret(file)
 
     @field_validator("secret_access_key_file")
     @classmethod

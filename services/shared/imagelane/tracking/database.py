@@ -13,6 +13,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from imagelane.platform.secret_files import read_secret
 from imagelane.platform.settings import SettingsGroup, variable_of
 from imagelane.tracking.tables import SCHEMA_REVISION
 
@@ -56,7 +57,7 @@ class DatabaseSettings(SettingsGroup):
         """The URL with its password, for this driver."""
         url = make_url(self.url)
         if self.password_file is not None:
-            url = url.set(password=self.password_file.read_text(encoding="utf-8").strip())
+            url = url.set(password=read_secret(self.password_file))
         return url.set(drivername=driver)
 
 

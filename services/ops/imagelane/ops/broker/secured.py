@@ -11,6 +11,7 @@ from typing import Final
 
 from imagelane.ops.broker.jars import BrokerHome, BrokerSetupError
 from imagelane.platform.kafka_security import SecuritySettings
+from imagelane.platform.secret_files import read_secret
 
 BROKER: Final = "imagelane-broker"
 """The broker's own principal, towards itself and towards its controller."""
@@ -129,11 +130,6 @@ def secret_in(file: Path) -> str:
         file.touch(mode=0o600)
         file.write_text(secrets.token_urlsafe(32), encoding="utf-8")
     return read_secret(file)
-
-
-def read_secret(file: Path) -> str:
-    """What the file holds, without the white space around it."""
-    return file.read_text(encoding="utf-8").strip()
 
 
 def write_properties(file: Path, properties: Mapping[str, str]) -> None:

@@ -27,6 +27,7 @@ from imagelane.ops.doctor.core.services import ServiceSeen, judge_callback, judg
 from imagelane.ops.doctor.subject import Subject
 from imagelane.platform.broker_topics import found_topics
 from imagelane.platform.groups import admin_client
+from imagelane.platform.secret_files import read_secret
 from imagelane.platform.settings import KafkaSettings
 
 ANSWER_SECONDS: Final = 5.0
@@ -95,7 +96,7 @@ def look_at_batch_api(settings: BatchApiSettings, dispatcher: DispatcherSettings
 async def _ask_batch_api(settings: BatchApiSettings) -> ApiSeen:
     token = settings.token.get_secret_value() if settings.token else ""
     if settings.token_file is not None:
-        token = settings.token_file.read_text(encoding="utf-8").strip()
+        token = read_secret(settings.token_file)
     own = {"Authorization": f"Bearer {token}"} if token else {}
     nobodys = f"imagelane-doctor-{secrets.token_hex(16)}"
     path = settings.batch_path.replace("{id}", nobodys)

@@ -16,6 +16,7 @@ import msgspec
 import yaml
 from aiohttp import web
 
+from imagelane.contracts.documents import yaml_document
 from imagelane.contracts.parts import ListedImage
 from imagelane.contracts.topic_files import schemas_folder
 from imagelane.gateway.answers import (
@@ -80,7 +81,7 @@ def with_answers(document: dict[str, Any]) -> dict[str, Any]:
 
 def text_of(document: dict[str, Any]) -> str:
     """The document as it stands in the file."""
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return yaml_document(document, width=120)
 
 
 def _schemas() -> dict[str, Any]:
@@ -106,21 +107,6 @@ def _in_terms_of_json_schema(value: Any) -> Any:
         word: one.replace(r"\Z", "$") if word == "pattern" else _in_terms_of_json_schema(one)
         for word, one in value.items()
     }
-
-
-class _Dumper(yaml.SafeDumper):
-    """Plain YAML: no anchors, and texts of several lines as such."""
-
-    def ignore_aliases(self, _data: Any) -> bool:
-        return True
-
-
-def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _string)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from imagelane.contracts.dead_letters import ERRORS
+from imagelane.contracts.documents import yaml_document
 from imagelane.contracts.topic_files import TopicFile
 
 BINDING: Final = "0.5.0"
@@ -83,24 +82,9 @@ def document(topics: Mapping[str, TopicFile], examples: Mapping[str, list[str]])
             "messageTraits": {"cloud-event": {"headers": _HEADERS}},
         },
     }
-    return "# Made by `python -m imagelane.contracts.schemas --write`.\n" + yaml.dump(
-        made, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110
+    return "# Made by `python -m imagelane.contracts.schemas --write`.\n" + yaml_document(
+        made, width=110
     )
-
-
-class _Dumper(yaml.SafeDumper):
-    """Plain YAML: no anchors, and texts of several lines as such."""
-
-    def ignore_aliases(self, _data: Any) -> bool:
-        return True
-
-
-def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _string)
 
 
 def _channel(topic: TopicFile) -> dict[str, Any]:

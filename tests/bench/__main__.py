@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -65,6 +66,7 @@ async def measure(sizes: Sizes, folder: Path, cache: Path) -> report.Results:
     """All parts, one after the other, on one stack that is started once."""
     photos = make_photos(folder / f"photos-{sizes.photo_files}", sizes.photo_files)
     tiny = make_tiny(folder / f"tiny-{sizes.tiny_files}", sizes.tiny_files)
+    load_before = os.getloadavg()[0]
     work = folder / "run"
     shutil.rmtree(work, ignore_errors=True)
     options = LocalOptions(
@@ -83,7 +85,7 @@ async def measure(sizes: Sizes, folder: Path, cache: Path) -> report.Results:
         of_photos = parts.Sources(photo_url, photos.good, work / "lists")
         of_tiny = parts.Sources(tiny_url, tiny.good, work / "lists")
         results = await _measure(
-            stack, sizes, work, (of_photos, photo_server), (of_tiny, tiny_server)
+            stack, sizes, work, (of_photos, photo_server), (of_tiny, tiny_server), load_before
         )
     shutil.rmtree(work)
     return results
@@ -95,6 +97,7 @@ async def _measure(
     work: Path,
     photos: tuple[parts.Sources, int],
     tiny: tuple[parts.Sources, int],
+    load_before: float,
 ) -> report.Results:
     small = Road(stack, {IMAGE_SERVER: tiny[1]})
     large = Road(stack, {IMAGE_SERVER: photos[1]})
@@ -117,7 +120,7 @@ async def _measure(
     )
     small.close()
     large.close()
-    return report.Results(idle, memory, tinies, compared, lanes)
+    return report.Results(load_before, idle, memory, tinies, compared, lanes)
 
 
 @asynccontextmanager

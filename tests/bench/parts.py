@@ -13,7 +13,7 @@ from typing import Final
 import aiohttp
 from tests.bench.bare import BareRound, bare_round
 from tests.bench.lanes import LaneTimes, lane_times
-from tests.bench.processes import Peak, watched_memory
+from tests.bench.processes import Cpu, Peak, watched_memory
 from tests.bench.road import Road, RoadRound
 
 from imagelane.ops.local import LocalStack
@@ -35,10 +35,15 @@ class Comparison:
         pairs = zip(self.road, self.bare, strict=True)
         return median(road.per_second / bare.per_second for road, bare in pairs)
 
-    def cpu_ms_per_image(self) -> dict[str, float]:
+    def cpu_ms_per_image(self) -> dict[str, Cpu]:
         """Of every part, the medians over the rounds."""
-        names = self.road[0].cpu_ms_per_image
-        return {name: median(one.cpu_ms_per_image[name] for one in self.road) for name in names}
+        costs = [one.cpu_ms_per_image for one in self.road]
+        return {
+            name: Cpu(
+                median(one[name].user for one in costs), median(one[name].system for one in costs)
+            )
+            for name in costs[0]
+        }
 
 
 @dataclass(frozen=True, slots=True)

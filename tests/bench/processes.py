@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 SAMPLE_SECONDS: Final = 0.5
@@ -16,11 +16,23 @@ PROC: Final = Path("/proc")
 CHILDREN: Final = "'s children"
 
 
+class Cpu(NamedTuple):
+    """CPU time, in whatever unit it is asked for."""
+
+    user: float
+    system: float
+
+    @property
+    def total(self) -> float:
+        """Both together."""
+        return self.user + self.system
+
+
 @dataclass(frozen=True, slots=True)
 class _Stat:
     parent: int
-    own_ticks: int
-    reaped_ticks: int
+    own_ticks: Cpu
+    reaped_ticks: Cpu
 
 
 @dataclass(slots=True)
@@ -38,25 +50,35 @@ class Memory:
     peaks: dict[str, Peak] = field(default_factory=dict)
 
 
-def cpu_seconds(parts: Mapping[str, int]) -> dict[str, float]:
+def cpu_seconds(parts: Mapping[str, int]) -> dict[str, Cpu]:
     """CPU time so far of each part's process, and of all its children under a name of their own.
 
     Children count on after their end, once their parent has waited for them.
     """
     stats = _stats()
-    seconds: dict[str, float] = {}
+    seconds: dict[str, Cpu] = {}
     for name, pid in parts.items():
         children = [stats[child] for child in _descendants(pid, stats)]
-        below = stats[pid].reaped_ticks + sum(c.own_ticks + c.reaped_ticks for c in children)
-        seconds[name] = stats[pid].own_ticks / TICKS_PER_SECOND
-        if below:
-            seconds[name + CHILDREN] = below / TICKS_PER_SECOND
+        below = [ticks for child in children for ticks in (child.own_ticks, child.reaped_ticks)]
+        seconds[name] = _seconds([stats[pid].own_ticks])
+        if any(reaped := _seconds([stats[pid].reaped_ticks, *below])):
+            seconds[name + CHILDREN] = reaped
     return seconds
 
 
-def spent_ms(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+def _seconds(ticks: Sequence[Cpu]) -> Cpu:
+    user, system = (sum(kind) / TICKS_PER_SECOND for kind in zip(*ticks, strict=True))
+    return Cpu(user, system)
+
+
+def spent_ms(before: Mapping[str, Cpu], after: Mapping[str, Cpu]) -> dict[str, Cpu]:
     """CPU milliseconds between two readings, by part."""
-    return {name: (seconds - before.get(name, 0.0)) * 1_000 for name, seconds in after.items()}
+    nothing = Cpu(0.0, 0.0)
+    return {name: _spent_ms(before.get(name, nothing), now) for name, now in after.items()}
+
+
+def _spent_ms(before: Cpu, after: Cpu) -> Cpu:
+    return Cpu((after.user - before.user) * 1_000, (after.system - before.system) * 1_000)
 
 
 @asynccontextmanager
@@ -112,7 +134,9 @@ def _stats() -> dict[int, _Stat]:
             continue  # it has just ended
         fields = text.rpartition(")")[2].split()
         user, system, reaped_user, reaped_system = map(int, fields[11:15])
-        found[int(entry.name)] = _Stat(int(fields[1]), user + system, reaped_user + reaped_system)
+        found[int(entry.name)] = _Stat(
+            int(fields[1]), Cpu(user, system), Cpu(reaped_user, reaped_system)
+        )
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from tests.bench.lanes import FIRST_CALL_IMAGES, LaneTimes
 from tests.bench.parts import Comparison
-from tests.bench.processes import Peak
+from tests.bench.processes import Cpu, Peak
 
 NOT_OURS: Final = frozenset({"image server", "standin", "benchmark"})
 """Parts that stand for the world outside, and the one that measures."""
@@ -21,8 +21,12 @@ TWENTIETHS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Everything that one run has measured. `memory` is by number of images."""
+    """Everything that one run has measured. `memory` is by number of images.
 
+    `load_before` is the machine's before anything was started: what others did on it at that time.
+    """
+
+    load_before: float
     idle_ms_per_second: dict[str, float]
     memory: dict[int, dict[str, Peak]]
     tiny: Comparison
@@ -38,7 +42,7 @@ def as_json(results: Results) -> dict[str, Any]:
             "cores": len(os.sched_getaffinity(0)),
             "processor": platform.machine(),
             "python": platform.python_version(),
-            "load": os.getloadavg()[0],
+            "load_before": results.load_before,
         },
         "photos": _compared(results.photos),
         "tiny": _compared(results.tiny),
@@ -55,6 +59,7 @@ def as_text(results: Results) -> str:
     """The same for a terminal, in Markdown's tables."""
     return "\n\n".join(
         [
+            _machine(results),
             _speed("Photos of 1-2 MB", results.photos),
             _speed("Tiny images", results.tiny),
             _costs(results),
@@ -64,9 +69,16 @@ def as_text(results: Results) -> str:
     )
 
 
-def ours(cpu_ms: dict[str, float]) -> float:
+def ours(cpu_ms: dict[str, Cpu]) -> float:
     """What the pipeline costs, the broker included, without the world outside."""
-    return sum(cost for name, cost in cpu_ms.items() if name not in NOT_OURS)
+    return sum(cost.total for name, cost in cpu_ms.items() if name not in NOT_OURS)
+
+
+def _machine(results: Results) -> str:
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {len(os.sched_getaffinity(0))} cores, Python"
+        f" {platform.python_version()}, load before the run {results.load_before:.1f}"
+    )
 
 
 def _compared(one: Comparison) -> dict[str, Any]:
@@ -84,7 +96,8 @@ def _compared(one: Comparison) -> dict[str, Any]:
         "bare_cpu_ms": bare_ms,
         "road_cpu_ms": ours(cpu_ms),
         "beside_the_bare_work_ms": ours(cpu_ms) - bare_ms,
-        "cpu_ms_by_part": cpu_ms,
+        "cpu_ms_by_part": {name: cost.total for name, cost in cpu_ms.items()},
+        "system_cpu_ms_by_part": {name: cost.system for name, cost in cpu_ms.items()},
     }
 
 
@@ -104,13 +117,18 @@ def _speed(title: str, one: Comparison) -> str:
 
 def _costs(results: Results) -> str:
     photos, tiny = results.photos.cpu_ms_per_image(), results.tiny.cpu_ms_per_image()
-    rows = [
-        f"| {name} | {photos[name]:.2f} | {tiny.get(name, 0.0):.3f}"
-        f" | {results.idle_ms_per_second.get(name, 0.0):.1f} |"
-        for name in photos
-    ]
-    head = ["| CPU by part | ms per photo | ms per tiny image | idle: ms per second |"]
-    return "\n".join([*head, "|---|---:|---:|---:|", *rows])
+    nothing = Cpu(0.0, 0.0)
+    rows = []
+    for name in dict.fromkeys((*photos, *tiny)):
+        large, small = photos.get(name, nothing), tiny.get(name, nothing)
+        rows.append(
+            f"| {name} | {large.total:.2f} ({large.system:.2f})"
+            f" | {small.total:.3f} ({small.system:.3f})"
+            f" | {results.idle_ms_per_second.get(name, 0.0):.1f} |"
+        )
+    titles = ["ms per photo (of it in the kernel)", "ms per tiny image", "idle: ms per second"]
+    head = [f"| CPU by part | {' | '.join(titles)} |", "|---|---:|---:|---:|"]
+    return "\n".join([*head, *rows])
 
 
 def _memories(memory: dict[int, dict[str, Peak]]) -> str:

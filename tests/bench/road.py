@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
-from tests.bench.processes import cpu_seconds, spent_ms
+from tests.bench.processes import Cpu, cpu_seconds, spent_ms
 
 from imagelane.contracts.codec import decode
 from imagelane.contracts.events import JobFinished, ListSubmitted
@@ -36,7 +36,7 @@ class RoadRound:
     images: int
     seconds_to_processed: float
     seconds_to_finished: float
-    cpu_ms_per_image: dict[str, float]
+    cpu_ms_per_image: dict[str, Cpu]
     processed_at: dict[int, float] = field(repr=False)
 
     @property
@@ -77,7 +77,7 @@ class Road:
         before = self._cpu()
         await asyncio.sleep(seconds)
         spent = spent_ms(before, self._cpu())
-        return {name: milliseconds / seconds for name, milliseconds in spent.items()}
+        return {name: one.total / seconds for name, one in spent.items()}
 
     async def run(self, urls: Sequence[str] = (), *, list_url: str = "", images: int) -> RoadRound:
         """One list of a new customer. Raises `RuntimeError` if an image fails or the time is up."""
@@ -102,7 +102,9 @@ class Road:
             images=images,
             seconds_to_processed=max(processed_at.values()) - began_at,
             seconds_to_finished=job.told_at - began_at,
-            cpu_ms_per_image={name: one / images for name, one in cpu_ms.items()},
+            cpu_ms_per_image={
+                name: Cpu(one.user / images, one.system / images) for name, one in cpu_ms.items()
+            },
             processed_at=processed_at,
         )
 
@@ -140,7 +142,7 @@ class Road:
         reader.close()
         return times
 
-    def _cpu(self) -> dict[str, float]:
+    def _cpu(self) -> dict[str, Cpu]:
         ours = cpu_seconds({OURSELVES: os.getpid()})[OURSELVES]
         return cpu_seconds(self.parts()) | {OURSELVES: ours}
 

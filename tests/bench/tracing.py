@@ -64,7 +64,9 @@ async def cost(
         if service in totals:
             totals[service] = mean(
                 sum(
-                    ms for part, ms in one.cpu_ms_per_image.items() if part.split("'")[0] == service
+                    cost.total
+                    for part, cost in one.cpu_ms_per_image.items()
+                    if part.split("'")[0] == service
                 )
                 for one in done
             )

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from imagelane.batcher.retention import BRINGING_IMAGES
+from imagelane.batcher.retention import check_retention as check_the_batchers
 from imagelane.batcher.settings import BatcherSettings
 from imagelane.contracts import topics as t
 from imagelane.contracts.topic_files import read_topic_files, schemas_folder
@@ -33,8 +35,7 @@ def default(settings: type[Any], name: str = "retention_days") -> float:
 
 
 def test_the_batcher_remembers_a_finished_job_for_longer_than_any_topic_has_its_images() -> None:
-    images = (t.URLS, t.REQUESTED, t.DOWNLOADED, t.PROCESSED, t.MISSING)
-    assert default(BatcherSettings) >= max(map(days_of, images)) + SEGMENT_DAYS
+    assert default(BatcherSettings) >= max(map(days_of, BRINGING_IMAGES)) + SEGMENT_DAYS
 
 
 def test_the_dispatcher_remembers_a_job_for_longer_than_any_topic_tells_of_it() -> None:
@@ -75,6 +76,14 @@ def test_intake_does_not_start_with_less_than_its_topics_keep(
     check_retention(IntakeSettings.model_validate(settings), FILES)
     with pytest.raises(SettingsError, match=named):
         check_retention(IntakeSettings.model_validate(settings | said), FILES)
+
+
+def test_the_batcher_does_not_start_with_less_than_its_topics_keep() -> None:
+    check_the_batchers(BatcherSettings(retention_days=14), FILES)
+    with pytest.raises(
+        SettingsError, match=r"BATCHER__RETENTION_DAYS: 13\.5 .* 7 and a segment's 7"
+    ):
+        check_the_batchers(BatcherSettings(retention_days=13.5), FILES)
 
 
 def test_the_dispatcher_does_not_start_with_less_than_its_topics_keep() -> None:

@@ -44,6 +44,8 @@ DELIVERED: Final = {
     ("dispatcher", "deliver image"),
 }
 
+OF_JOB: Final = {"accept job", "finish job", "show end of job", "post notice"}
+
 
 @dataclass(frozen=True, slots=True)
 class Traced:
@@ -68,7 +70,8 @@ async def test_every_image_has_one_trace_from_its_request_to_its_call(
     road, collector = traced.road, traced.collector
     urls = [f"{url}&sig={SECRET}" for url in images.urls(OK)]
     urls += [f"{images.url}/nowhere.jpg?sig={SECRET}", images.put("torn.jpg", images.tiny()[:400])]
-    job = await road.submit("traced", urls=urls)
+    nobody = f"{collector.url}/nobody/{SECRET}"
+    job = await road.submit("traced", urls=urls, notify_url=nobody)
     await road.finished(job)
     outcome = prove(road, job)[job]
     job_id = outcome.job_id
@@ -82,7 +85,7 @@ async def test_every_image_has_one_trace_from_its_request_to_its_call(
         lambda: (
             all(len(of_image(index)) >= len(DELIVERED) for index in range(OK))
             and all(len(of_image(index)) >= 4 for index in (OK, OK + 1))
-            and len(of_job()) >= 2
+            and {one.name for one in of_job()} >= OF_JOB
         ),
     )
     calls = {one.span_id: one for one in collector.named("call batch API")}
@@ -104,7 +107,7 @@ async def test_every_image_has_one_trace_from_its_request_to_its_call(
     assert sum(one.attributes["messaging.batch.message_count"] for one in calls.values()) == OK
     assert_failed(of_image(OK), "download image", "not_found")
     assert_failed(of_image(OK + 1), "process image", outcome.failed[OK + 1])
-    assert {one.name for one in of_job()} == {"accept job", "finish job"}
+    assert_told_of_the_job(of_job(), collector)
     assert not any(SECRET.encode() in body for body in collector.bodies)
     await assert_the_same_ids_elsewhere(road, job, job_id, tmp_path)
 
@@ -170,6 +173,20 @@ def assert_failed(spans: list[Seen], where: str, code: str) -> None:
     assert by_name[where].attributes["error.type"] == code
     assert by_name["settle image"].code == code
     assert Counter(one.code for one in spans)[code] == 2
+
+
+def assert_told_of_the_job(spans: list[Seen], collector: Collector) -> None:
+    by_name = {one.name: one for one in spans}
+    assert by_name.keys() == OF_JOB
+    root = by_name["accept job"]
+    for name in ("post notice", "show end of job"):
+        assert by_name[name].parent_id == root.span_id
+    assert by_name["post notice"].code == "4xx"
+    assert by_name["post notice"].attributes["http.response.status_code"] == 404
+    ((_, batch),) = by_name["show end of job"].links
+    (written,) = (one for one in collector.named("write records") if one.span_id == batch)
+    assert written.service == "tracker"
+    assert (root.trace_id, root.span_id) in written.links
 
 
 async def assert_the_same_ids_elsewhere(road: Road, job: Job, job_id: str, folder: Path) -> None:

@@ -32,6 +32,7 @@ from imagelane.platform.topology import TopologyError, TopologyWatch
 
 pytestmark = pytest.mark.kafka
 
+CHANGELOG = "imagelane-batcher-lanes-changelog"
 SERVICES = ("intake", "downloader", "processor", "batcher", "dispatcher", "gateway")
 
 
@@ -128,17 +129,15 @@ async def test_topics_without_a_record_are_adopted_once(broker_of: Broker) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("cleanup.policy", "delete", "calls: cleanup.policy is delete, the file says compact"),
-        ("cleanup.policy", "compact,delete", "calls: cleanup.policy is compact,delete"),
-    ],
+    ("service", "log", "policy"),
+    [("dispatcher", names.CALLS, "delete"), ("batcher", CHANGELOG, "compact,delete")],
 )
 async def test_a_log_that_would_be_thrown_away_is_refused(
-    broker_of: Broker, name: str, value: str, words: str
+    broker_of: Broker, service: str, log: str, policy: str
 ) -> None:
-    broker_of.configure(names.CALLS, name, value)
-    assert words in await refusal(broker_of.watch("dispatcher"))
+    broker_of.configure(log, "cleanup.policy", policy)
+    words = f"{log}: cleanup.policy is {policy}, the file says compact"
+    assert words in await refusal(broker_of.watch(service))
     assert words in "\n".join(map(str, topics.check(broker_of.kafka)))
     await broker_of.watch("processor").require()  # it does not use it
 

@@ -27,6 +27,16 @@ from imagelane.platform.producer import PRODUCER_DEFAULTS
 from imagelane.platform.settings import KafkaSettings
 
 PATIENCE_SECONDS: Final = 60.0
+RETENTION: Final = "IMAGELANE_BATCHER__RETENTION_DAYS"
+MODULE: Final = ("-m", "imagelane.batcher")
+FORGETTING: Final = """
+import runpy
+from imagelane.batcher import app
+app.check_retention = lambda *_: None
+runpy.run_module("imagelane.batcher", run_name="__main__")
+"""
+FORGETFUL: Final = ("-c", FORGETTING)
+"""A batcher that forgets sooner than its topics, which it would refuse."""
 LEFT_IN_NEED: Final = frozenset({70, 71, 72, 73})
 """Codes with which a worker may leave under faults; a fresh one goes on."""
 
@@ -283,7 +293,7 @@ class Worker:
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "imagelane.batcher"],
+                [sys.executable, *(FORGETFUL if RETENTION in self.settings else MODULE)],
                 env=environment,
                 stdout=log,
                 stderr=log,

@@ -15,7 +15,7 @@ from imagelane.dispatcher.core.book import Book
 from imagelane.dispatcher.core.draft import Draft
 from imagelane.dispatcher.core.lane import State
 from imagelane.dispatcher.core.step import Kind
-from imagelane.dispatcher.metrics import KINDS, count_answer, measure, word_of
+from imagelane.dispatcher.metrics import ANSWERS, KINDS, count_answer, measure, word_of
 from imagelane.dispatcher.reporting import report
 
 
@@ -44,6 +44,14 @@ def test_an_answer_is_counted_by_its_step_and_meaning() -> None:
     before = told("requests_total", step="send", answer="unclear")
     count_answer(Kind.SEND, Unclear("a reset"), 0.3)
     assert told("requests_total", step="send", answer="unclear") - before == 1
+
+
+def test_every_answer_is_there_before_the_first_of_its_kind() -> None:
+    name = "imagelane_dispatcher_requests_total"
+    for step, answers in ANSWERS.items():
+        for answer in answers:
+            assert REGISTRY.get_sample_value(name, {"step": step, "answer": answer}) is not None
+    assert REGISTRY.get_sample_value(name, {"step": "look", "answer": "unsent"}) is None
 
 
 def drafted(lane: LaneRecorded) -> Draft:

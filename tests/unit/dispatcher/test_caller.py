@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace as with_fields
-from tests.unit.dispatcher.conftest import ACME, TERMS, lane, url
+from tests.unit.dispatcher.conftest import ACME, JOB, TERMS, lane, url
+from tests.unit.dispatcher.test_call_spans import Recorded
 
-from imagelane.core.presigning import Presigner
+from imagelane.contracts.codec import Trace
 from imagelane.dispatcher.batch_api import Gate, MayNotSendError, NewCall
 from imagelane.dispatcher.caller import Caller
 from imagelane.dispatcher.core.answers import (
@@ -24,12 +24,10 @@ from imagelane.dispatcher.core.answers import (
     Found,
     LookAnswer,
     NotFound,
-    Refused,
     StartAnswer,
     Unclear,
 )
 from imagelane.dispatcher.core.lane import State
-from imagelane.dispatcher.core.plan import Terms
 from imagelane.dispatcher.core.step import Kind, Pursuit
 from imagelane.dispatcher.errands import Errand, StepDone
 from imagelane.dispatcher.failpoints import Failpoints
@@ -101,14 +99,14 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(failpoints: Failpoints | None = None, terms: Terms = TERMS) -> AsyncIterator[Scene]:
+async def scene(failpoints: Failpoints | None = None) -> AsyncIterator[Scene]:
     done: list[StepDone] = []
     api, ownership = FakeApi(), Ownership(10.0, terms={0: 1, 1: 1})
     async with asyncio.TaskGroup() as tasks:
         caller = Caller(
             api,
             ownership,
-            terms,
+            TERMS,
             room=Room(20),
             failpoints=failpoints or Failpoints(),
             done=done.append,
@@ -130,6 +128,32 @@ def sending(customer: str = ACME) -> Errand:
 
 
 LOOKING = Pursuit(Kind.LOOK, 30.0)
+
+
+IMAGES = [Trace.of_image(ACME, JOB, index) for index in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("unsampled", "flags"),
+    [
+        ([], "01"),
+        ([Trace.of_call(ACME, 1), *IMAGES[1:]], "01"),
+        ([Trace.of_call(ACME, 1), *IMAGES], "00"),
+    ],
+)
+async def test_with_traces_the_api_is_told_of_the_call_s_and_whether_it_is_recorded(
+    unsampled: list[Trace], flags: str
+) -> None:
+    async with scene() as s:
+        for tracing in (None, Recorded(frozenset(one.trace_id for one in unsampled))):
+            s.caller.tracing = tracing
+            s.done.clear()
+            s.caller.begin(sending())
+            await s.ended()
+        without, told = s.api.sent
+    trace = Trace.of_call(ACME, 1)
+    assert without.traceparent is None
+    assert told.traceparent == f"00-{trace.trace_id}-{trace.anchor}-{flags}"
 
 
 async def test_each_kind_of_step_asks_its_question() -> None:
@@ -207,19 +231,6 @@ async def test_a_request_whose_settings_have_changed_is_not_sent() -> None:
         s.caller.begin(replace(sending(), lane=with_fields(lane("submitting"), plan=plan)))
         (end,) = await s.ended()
         assert isinstance(end.answer, Denied)
-        assert s.api.asked == []
-
-
-async def test_what_was_signed_long_ago_is_not_sent_and_no_image_is_blamed_for_it() -> None:
-    default = TERMS.destinations["default"]
-    presigner = Presigner("key", "secret", "us-east-1", 86_400)
-    signing = replace(TERMS, destinations={"default": replace(default, presigner=presigner)})
-    old = with_fields(lane("submitting").plan, planned_at=datetime(2020, 1, 1, tzinfo=UTC))  # type: ignore[type-var] # as above
-    async with scene(terms=signing) as s:
-        s.caller.begin(replace(sending(), lane=with_fields(lane("submitting"), plan=old)))
-        (end,) = await s.ended()
-        assert isinstance(end.answer, Refused)
-        assert not end.answer.by_image
         assert s.api.asked == []
 
 

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -183,8 +183,20 @@ class TestStart:
         assert headers["Idempotency-Key"] == "v1-ours"
         assert headers["Content-Type"] == "application/json"
         assert headers["Content-Length"] == str(len(body))
-        assert "Authorization" not in headers
+        assert not {"Authorization", "traceparent"} & {*headers}
         assert gate.passed == ["before", "after"]
+
+    async def test_the_call_s_trace_is_told_with_the_call_and_not_with_looks(self) -> None:
+        seen: list[tuple[str, str | None]] = []
+
+        async def take(request: web.Request) -> web.Response:
+            seen.append((request.method, request.headers.get("traceparent")))
+            return web.Response(body=RIGHT, status=202)
+
+        async with speaking_to(take) as api:
+            await api.start(replace(new_call(), traceparent="00-1-2-01"), Gate())
+            await api.look("acme", "b-1")
+        assert seen == [("POST", "00-1-2-01"), ("GET", None)]
 
     async def test_a_closed_gate_keeps_every_byte_back(self) -> None:
         seen: list[str] = []

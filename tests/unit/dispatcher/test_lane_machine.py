@@ -26,6 +26,7 @@ MOVES: dict[Move, Callable[[LaneRecorded], LaneRecorded]] = {
     Move.OVERDUE: lambda one: lanes.overdue(one, LATER),
     Move.RESOLVE: lambda one: lanes.resolve(one, completed(), LATER),
     Move.REFUSE: lambda one: lanes.refuse(one, completed(), LATER),
+    Move.GIVE_UP: lambda one: lanes.give_up(one, completed(), LATER),
     Move.HOLD: lambda one: lanes.hold(one, "why", LATER),
     Move.RELEASE: lambda one: lanes.release(one, RETRY, LATER),
 }

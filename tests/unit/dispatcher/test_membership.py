@@ -66,11 +66,13 @@ class Client:
     paused: set[tuple[str, int]] = field(default_factory=set)
     sought: list[tuple[str, int, int]] = field(default_factory=list)
     callbacks: dict[str, Any] = field(default_factory=dict)
+    waited: list[float] = field(default_factory=list)
 
     def subscribe(self, _topics: list[str], **callbacks: Any) -> None:
         self.callbacks = callbacks
 
-    def poll(self, _seconds: float) -> Message | None:
+    def poll(self, seconds: float) -> Message | None:
+        self.waited.append(seconds)
         while self.happening:
             self.happening.popleft()()
         return self.messages.popleft() if self.messages else None
@@ -127,6 +129,7 @@ class Member:
     membership: Membership
     doubts: list[str]
     left: list[frozenset[int]]
+    meanwhile: list[object]
 
     def polled(self) -> list[Record]:
         return self.membership.poll(0.0).records
@@ -136,11 +139,17 @@ class Member:
 def member(monkeypatch: pytest.MonkeyPatch) -> Member:
     client = Client()
     monkeypatch.setattr(membership, "Consumer", lambda _properties: client)
-    doubts, left = [""], list[frozenset[int]]()
+    doubts, left, meanwhile = [""], list[frozenset[int]](), list[object]()
     ownership = Ownership(session_seconds=6.0)
-    made = Membership(KAFKA, ownership, doubt=lambda: doubts[-1], leaving=left.append)
+    made = Membership(
+        KAFKA,
+        ownership,
+        doubt=lambda: doubts[-1],
+        leaving=left.append,
+        meanwhile=meanwhile,
+    )
     made.join()
-    return Member(client, ownership, made, doubts, left)
+    return Member(client, ownership, made, doubts, left, meanwhile)
 
 
 def places_of(*partitions: int) -> list[TopicPartition]:
@@ -277,3 +286,15 @@ def test_only_a_poll_confirms_the_membership(member: Member) -> None:
     assert member.ownership.polled_at == before
     member.polled()
     assert member.ownership.polled_at > before
+
+
+def test_input_is_waited_for_in_slices_and_no_longer_than_asked(member: Member) -> None:
+    member.membership.poll(0.1)
+    assert max(member.client.waited) <= membership.SLICE_SECONDS
+    assert sum(member.client.waited) == pytest.approx(0.1)
+
+
+def test_what_happens_meanwhile_ends_the_waiting_for_input(member: Member) -> None:
+    member.client.happening.append(lambda: member.meanwhile.append("an answer"))
+    member.membership.poll(0.1)
+    assert member.client.waited == [membership.SLICE_SECONDS, 0.0]

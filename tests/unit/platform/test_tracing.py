@@ -25,6 +25,7 @@ from imagelane.platform.tracing import (
     Done,
     Span,
     TracingSettings,
+    TracingSwitch,
     Work,
     open_tracing,
     parent_in,
@@ -103,6 +104,7 @@ assert not [name for name in sys.modules if name.startswith("opentelemetry")]
         ("OTEL_TRACES_SAMPLER", "some"),
         ("OTEL_TRACES_SAMPLER_ARG", "2"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
     ],
 )
@@ -113,6 +115,17 @@ def test_a_wrong_variable_is_refused_by_its_name(
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError, match=variable), open_tracing("intake", KAFKA):
         pass
+
+
+def test_an_empty_variable_is_none_and_the_traces_own_protocol_comes_before_everybody_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("SAMPLER", "SAMPLER_ARG", "EXPORTER"):
+        monkeypatch.setenv(f"OTEL_TRACES_{name}", "")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf")
+    assert TracingSettings().traces_sampler_arg == 1.0
+    assert not TracingSwitch().is_on
 
 
 def test_events_that_no_span_is_recorded_of_have_headers_as_ever() -> None:

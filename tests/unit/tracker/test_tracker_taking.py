@@ -16,6 +16,7 @@ from imagelane.contracts.codec import Headers, encode
 from imagelane.contracts.image_sets import pack
 from imagelane.contracts.parts import Failure, ImageSet, SettledImages
 from imagelane.contracts.topics import BATCHES, CALLS, FINISHED, JOBS, PROCESSED, REQUESTED
+from imagelane.core.partitioning import partition_of
 from imagelane.platform.dead_letters import dead_letter_headers
 from imagelane.platform.records import Record
 from imagelane.tracker.core.changes import Changes
@@ -89,6 +90,28 @@ def test_a_record_without_a_value_ends_a_key_and_tells_nothing() -> None:
     changes = Changes()
     assert take(changes, record(CALLS, None)) is None
     assert changes == Changes()
+
+
+def lane_recorded(state: Any, partition: int, offset: int) -> Record:
+    event = e.LaneRecorded(customer_id="acme", state=state, last_seq=7, **TIME)
+    return Record(CALLS, partition, offset, b"acme", encode(event), [], 1_000)
+
+
+@pytest.mark.parametrize("in_turn", [1, -1])
+def test_a_lane_that_a_growth_has_moved_is_followed_where_it_goes_on(in_turn: int) -> None:
+    before, after = 12, 16
+    left, home = partition_of(b"acme", before), partition_of(b"acme", after)
+    assert left != home
+    log = [
+        (lane_recorded("active", left, 500), before),
+        (lane_recorded("submitting", left, 499), after),  # read late, or again
+        (lane_recorded("active", home, 0), after),
+        (lane_recorded("idle", home, 1), after),
+    ]
+    changes = Changes()
+    for one, partitions in log[::in_turn]:
+        assert take(changes, one, partitions) is None
+    assert changes.lanes["acme"].state == "idle"
 
 
 async def test_a_dead_letter_of_a_service_is_shown_once_and_where_it_stood(

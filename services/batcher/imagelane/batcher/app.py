@@ -16,9 +16,12 @@ from imagelane.batcher.inlet import Inlet
 from imagelane.batcher.leaving import Exit, leave
 from imagelane.batcher.outbox import Outbox
 from imagelane.batcher.ownership import Ownership
+from imagelane.batcher.retention import check_retention
 from imagelane.batcher.settings import Settings
 from imagelane.batcher.spans import ImageWaits
 from imagelane.contracts import topics
+from imagelane.contracts.topic_files import read_topic_files, schemas_folder
+from imagelane.platform.bounded_end import END_SECONDS, BoundedEnd
 from imagelane.platform.health import serving
 from imagelane.platform.health_groups import GroupPart
 from imagelane.platform.lag import LagReader
@@ -34,12 +37,12 @@ INPUTS: Final = (
     topics.TICKS,
 )
 DRAIN_SECONDS: Final = 20.0
-LAST_FLUSH_SECONDS: Final = 5.0
-STOP_SECONDS: Final = 10.0
+LAST_FLUSH_SECONDS: Final = 3.0
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Runs one worker until `stop`. Leaves by itself, with a code, when it must not go on."""
+    check_retention(settings.batcher, read_topic_files(schemas_folder()))
     with open_tracing(SERVICE, settings.kafka) as tracing:
         await _run(settings, stop, tracing)
 
@@ -99,10 +102,12 @@ async def _run(settings: Settings, stop: asyncio.Event, tracing: Tracing | None)
             watch.guard_topics(topology),
             group.run(),
         )
+        # Without a broker Faust never stops: one of its threads waits on. Nobody needs it to, see Outbox.
+        BoundedEnd().within(END_SECONDS)
     inlet.flush()
     ownership.shut()
     await outbox.drained(LAST_FLUSH_SECONDS)
-    await asyncio.wait_for(app.stop(), STOP_SECONDS)
+    await app.stop()
 
 
 async def _until(stop: asyncio.Event, app: LaneApp, *timers: Coroutine[Any, Any, None]) -> None:

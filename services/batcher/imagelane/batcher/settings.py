@@ -49,7 +49,8 @@ class BatcherSettings(SettingsGroup):
         default=14.0,
         gt=0.0,
         le=400.0,
-        description="So long a finished job is remembered. Older events never begin a job again.",
+        description="So long a finished job is remembered. Older events never begin a job again. At least as long as"
+        " the topics keep what brings images (7 days) and the age of a segment (7 days) together.",
     )
     max_finished_jobs: int = Field(
         default=100_000,

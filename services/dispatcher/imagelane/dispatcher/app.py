@@ -16,6 +16,7 @@ from imagelane.dispatcher.batch_api import open_batch_api
 from imagelane.dispatcher.caller import Caller
 from imagelane.dispatcher.core.plan import Terms
 from imagelane.dispatcher.dispatching import Dispatching
+from imagelane.dispatcher.ending import end_in_time
 from imagelane.dispatcher.errands import Happening
 from imagelane.dispatcher.failpoints import Failpoints
 from imagelane.dispatcher.log import SOURCE, CallLog
@@ -28,6 +29,7 @@ from imagelane.dispatcher.settings import Settings
 from imagelane.dispatcher.spans import CallSpans
 from imagelane.dispatcher.turn import Rules
 from imagelane.dispatcher.watchdog import Watchdog
+from imagelane.platform.bounded_end import BoundedEnd
 from imagelane.platform.groups import configure_group
 from imagelane.platform.health import serving
 from imagelane.platform.health_groups import GroupPart
@@ -75,8 +77,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             done=happenings.append,
             spawn=tasks.create_task,
         )
+        caller.tracing = tracing
         membership = Membership(
-            kafka, ownership, doubt=lambda: topology.doubt, leaving=_dropping(caller)
+            kafka,
+            ownership,
+            doubt=lambda: topology.doubt,
+            leaving=_dropping(caller),
+            meanwhile=happenings,
         )
         log = CallLog(kafka, worker_name=own.worker_name, failpoints=failpoints)
         rules = Rules(terms, own.policy())
@@ -85,7 +92,11 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         group = GroupPart(SERVICE, INPUTS, LagReader(kafka), owner.state)
         await resources.enter_async_context(serving(settings.health, group, topology))
         await resources.enter_async_context(tasks)
-        watching = [tasks.create_task(group.run()), tasks.create_task(topology.observe())]
+        watching = [
+            tasks.create_task(group.run()),
+            tasks.create_task(topology.observe()),
+            tasks.create_task(end_in_time(stop, BoundedEnd(), lambda: caller.sending)),
+        ]
         if spans is not None:
             watching.append(tasks.create_task(spans.run()))
         await Dispatching(

@@ -44,6 +44,8 @@ class NewCall:
     body: bytes
     urls: Callable[[], Iterator[str]]
     callback_url: str | None = None
+    traceparent: str | None = None
+    """The call's W3C trace context, for the API's own spans to hang on; None while there are no traces."""
 
 
 class BatchApi(Protocol):

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
 import structlog
 from msgspec import UNSET
 
+from imagelane.contracts.parts import CallPlan
 from imagelane.dispatcher.batch_api import BatchApi, MayNotSendError, NewCall
 from imagelane.dispatcher.core.answers import (
     Accepted,
     Denied,
     LookAnswer,
-    Refused,
     StartAnswer,
     Unclear,
 )
@@ -26,7 +25,6 @@ from imagelane.dispatcher.core.plan import (
     ChangedRequestError,
     Terms,
     body_of,
-    is_too_old,
     urls_of,
 )
 from imagelane.dispatcher.core.step import Answer, Kind
@@ -35,6 +33,8 @@ from imagelane.dispatcher.failpoints import Failpoints
 from imagelane.dispatcher.metrics import count_answer
 from imagelane.dispatcher.ownership import Ownership
 from imagelane.dispatcher.room import Room
+from imagelane.dispatcher.spans import traceparent_of
+from imagelane.platform.tracing import Tracing
 
 MIN_LOOK_GAP_SECONDS: Final = 0.05
 """However many hints come, looks keep this distance."""
@@ -73,6 +73,9 @@ class _SendGate:
 
 class Caller:
     """Does errands. `done` takes each one's end; `spawn` starts tasks whose failure ends the service."""
+
+    tracing: Tracing | None = None
+    """With it, the API is told of each call's trace."""
 
     def __init__(
         self,
@@ -198,8 +201,6 @@ class Caller:
 
     async def _send(self, errand: Errand) -> StartAnswer:
         customer_id, plan = errand.lane.customer_id, plan_of(errand.lane)
-        if is_too_old(plan, self._terms, datetime.now(UTC)):
-            return Refused("its URLs' signatures would end before the call does", by_image=False)
         async with self._room.taken(plan.images):
             try:
                 body = await asyncio.to_thread(body_of, customer_id, plan, self._terms)
@@ -211,6 +212,7 @@ class Caller:
                 body=body,
                 urls=partial(urls_of, plan.jobs, self._terms, plan.planned_at),
                 callback_url=None if plan.callback_url is UNSET else plan.callback_url,
+                traceparent=await self._traceparent(customer_id, plan),
             )
             gate = _SendGate(errand, self._ownership, self._failpoints)
             async with asyncio.timeout(MAX_ANSWER_SECONDS):
@@ -218,3 +220,8 @@ class Caller:
         if isinstance(answer, Accepted):
             self._failpoints.reach("after_2xx")
         return answer
+
+    async def _traceparent(self, customer_id: str, plan: CallPlan) -> str | None:
+        if self.tracing is None:
+            return None
+        return await asyncio.to_thread(traceparent_of, self.tracing, customer_id, plan)

@@ -16,6 +16,7 @@ import structlog
 
 from imagelane.contracts.events import CallCompleted
 from imagelane.dispatcher.caller import Caller
+from imagelane.dispatcher.ending import SENDING_SECONDS
 from imagelane.dispatcher.errands import Happening, Restored, Turned
 from imagelane.dispatcher.metrics import RESTORE_SECONDS
 from imagelane.dispatcher.owner import LaneOwner
@@ -25,8 +26,6 @@ from imagelane.platform.producer import EventProducer
 from imagelane.platform.settings import KafkaSettings
 
 HAPPENINGS_PER_TURN: Final = 100
-STOPPING_SECONDS: Final = 12.0
-"""With the ten seconds of the producer's end, well within the 30 that Kubernetes gives."""
 RESTORING_THREADS: Final = 4
 
 P = ParamSpec("P")
@@ -94,7 +93,7 @@ class Dispatching:
     async def _finish_sending(self) -> None:
         self._stopping = True
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + STOPPING_SECONDS
+        deadline = loop.time() + SENDING_SECONDS
         while self._caller.sending and loop.time() < deadline:
             await self._turn()
 

@@ -21,6 +21,7 @@ from imagelane.dispatcher.batch_api import Gate, MayNotSendError, NewCall
 from imagelane.dispatcher.core import http_answers as http
 from imagelane.dispatcher.core.answers import Denied, LookAnswer, StartAnswer, Unclear, Unsent
 from imagelane.dispatcher.settings import BatchApiSettings
+from imagelane.platform.secret_files import read_secret
 
 CHUNK_BYTES: Final = 64 * 1024
 LARGE_BYTES: Final = 256 * 1024
@@ -92,6 +93,8 @@ class HttpBatchApi:
         deadline = asyncio.get_running_loop().time() + self._settings.start_seconds
         try:
             headers = {"Idempotency-Key": call.reference, **self._authorization()}
+            if call.traceparent is not None:
+                headers["traceparent"] = call.traceparent
             async with asyncio.timeout_at(deadline):
                 response = await self._starts.post(
                     url, data=body, headers=headers, allow_redirects=False
@@ -198,7 +201,7 @@ class HttpBatchApi:
         token = self._settings.token.get_secret_value() if self._settings.token else None
         if self._settings.token_file is not None:
             try:
-                token = self._settings.token_file.read_text().strip()
+                token = read_secret(self._settings.token_file)
             except (OSError, UnicodeError) as error:
                 raise TokenUnreadableError from error
         return {} if token is None else {"Authorization": f"Bearer {token}"}

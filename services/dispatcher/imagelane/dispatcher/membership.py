@@ -6,7 +6,7 @@ All methods belong to the one Kafka thread. Partitions come and go only inside `
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, cast
@@ -27,6 +27,7 @@ SERVICE: Final = "dispatcher"
 INPUTS: Final = (BATCHES, CALLBACKS, COMMANDS)
 RECORDS_PER_POLL: Final = 20
 """Few: each may ask for a plan of 100,000 images, and a turn must stay far below a session."""
+SLICE_SECONDS: Final = 0.01
 COMMITTED_SECONDS: Final = 60.0
 """An offset may be pending in a former owner's transaction: it is then waited for, on purpose."""
 STARTS_TRIES: Final = 5
@@ -59,11 +60,14 @@ class Membership:
         *,
         doubt: Callable[[], str],
         leaving: Leaving,
+        meanwhile: Sized = (),
     ) -> None:
+        """Where something happens `meanwhile`, nothing waits for input any longer."""
         self._settings = settings
         self._ownership = ownership
         self._doubt = doubt
         self._leaving = leaving
+        self._meanwhile = meanwhile
         self._logical = {settings.topic(topic): topic for topic in INPUTS}
         self._next: dict[Place, int] = {}
         self._paused: set[Place] = set()
@@ -152,11 +156,20 @@ class Membership:
                 self._consumer.seek(*self._partitions([place]))
 
     def _received(self, wait_seconds: float) -> list[tuple[Record, int | None]]:
-        first = self._consumer.poll(wait_seconds)
+        first = self._first(wait_seconds)
         if first is None:
             return []
         received = self._readable([first])
         return received + self._readable(self._consumer.consume(RECORDS_PER_POLL - 1, 0))
+
+    def _first(self, wait_seconds: float) -> Message | None:
+        """In slices, since a client that waits cannot be woken up."""
+        while wait_seconds > SLICE_SECONDS and not self._meanwhile:
+            first = self._consumer.poll(SLICE_SECONDS)
+            if first is not None:
+                return first
+            wait_seconds -= SLICE_SECONDS
+        return self._consumer.poll(0.0 if self._meanwhile else wait_seconds)
 
     def _readable(self, messages: Iterable[Message]) -> list[tuple[Record, int | None]]:
         readable = []

@@ -84,18 +84,26 @@ OLDEST: Final = METRICS.gauge(
     "imagelane_dispatcher_oldest_call_seconds",
     "Since when the batch API has been at the oldest of this worker's active calls; 0 without any.",
 )
+ANSWERS: Final = {
+    Kind.SEND: tuple(map(word_of, get_args(StartAnswer))),
+    **dict.fromkeys((Kind.FIND, Kind.LOOK, Kind.WATCH), tuple(map(word_of, get_args(LookAnswer)))),
+}
+"""What each step can be answered with."""
 REQUESTS: Final = METRICS.counter(
     "imagelane_dispatcher_requests_total",
     "Requests to the batch API, by the step (`send`: an attempt to start a call; `find`, `look` and `watch`"
     " only ask) and by what the answer means; `unclear` after `send` is an ambiguous attempt.",
-    step=(Kind.SEND, Kind.FIND, Kind.LOOK, Kind.WATCH),
-    answer=dict.fromkeys(map(word_of, (*get_args(StartAnswer), *get_args(LookAnswer)))),
+    step=ANSWERS,
+    answer=dict.fromkeys(answer for answers in ANSWERS.values() for answer in answers),
 )
+for _step, _answers in ANSWERS.items():
+    for _answer in _answers:
+        REQUESTS.labels(_step, _answer)  # so that the first one of a kind is an increase
 REQUEST_SECONDS: Final = METRICS.histogram(
     "imagelane_dispatcher_request_seconds",
     "From a step's beginning to the batch API's answer, or to none; `send` includes the wait for room.",
     FETCHES,
-    step=(Kind.SEND, Kind.FIND, Kind.LOOK, Kind.WATCH),
+    step=ANSWERS,
 )
 TRANSACTIONS: Final = METRICS.counter(
     "imagelane_dispatcher_transactions_total",

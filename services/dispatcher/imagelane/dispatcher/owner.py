@@ -27,8 +27,8 @@ from imagelane.platform.metrics_dead_letters import DEAD_LETTERS
 from imagelane.platform.records import Record
 from imagelane.platform.settings import KafkaSettings
 
-POLL_SECONDS: Final = 0.05
-"""An answer of the API waits so long at most. Each turn costs 0.3 ms, though nothing has happened."""
+POLL_SECONDS: Final = 0.1
+"""Each turn costs 0.3 ms, though nothing has happened."""
 ABORTED_PAUSE_SECONDS: Final = 0.2
 MEASURE_SECONDS: Final = 5.0
 

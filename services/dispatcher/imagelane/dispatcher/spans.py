@@ -149,6 +149,20 @@ def spans_of(call: EndedCall, tracing: Tracing) -> Iterator[None]:
             tracing.record(_image_span(call, image, job_id, index, outcome))
 
 
+def traceparent_of(tracing: Tracing, customer_id: str, plan: CallPlan) -> str:
+    """The call's own span, for the API's to hang on, and whether it will be recorded; the same for every attempt.
+
+    Looks at the images until one is sampled, so it is for a thread.
+    """
+    call = Trace.of_call(customer_id, plan.seq)
+    is_told = tracing.samples(call) or any(
+        tracing.samples(Trace.of_image(customer_id, job_id, index))
+        for job_id, images in images_of(plan.jobs).items()
+        for index in images
+    )
+    return f"00-{call.trace_id}-{call.anchor}-{is_told:02x}"
+
+
 def _images(call: EndedCall) -> Iterator[tuple[str, int, Outcome]]:
     """Every image of the call, the failed ones first."""
     for outcome in Outcome:

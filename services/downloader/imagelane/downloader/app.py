@@ -17,6 +17,7 @@ from imagelane.downloader.fetch import OriginalFetcher
 from imagelane.downloader.host_log import HostLog
 from imagelane.downloader.pipeline import Pipeline
 from imagelane.downloader.settings import Settings
+from imagelane.platform.bounded_end import END_SECONDS, BoundedEnd
 from imagelane.platform.guarded_http import GuardedClient
 from imagelane.platform.health import serving
 from imagelane.platform.health_groups import GroupPart
@@ -87,6 +88,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 tasks.create_task(leave_with(deliveries.failed)),
             ]
             await stop.wait()
+            BoundedEnd().within(END_SECONDS)
             pipeline.close()
             await consumer.stop()  # what is under way has half a second to arrive
             for task in running:

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Final
-from urllib.parse import urlsplit
 
 from msgspec import UNSET
 
 from imagelane.contracts.events import ImageDownloaded
 from imagelane.contracts.topics import REQUESTED
 from imagelane.platform.records import Record
-from imagelane.platform.tracing import Attributes, Value, Work, parent_in
+from imagelane.platform.tracing import Attributes, Work, parent_in, server_of
 
 
 def _of_image(event: ImageDownloaded) -> Attributes:
-    """Of the URL only scheme and server: paths and queries hold other people's signatures."""
-    found: dict[str, Value] = {}
-    try:
-        url = urlsplit(event.url)
-        if url.hostname:
-            found = {"url.scheme": url.scheme, "server.address": url.hostname}
-    except ValueError:  # a line that is no URL: its failure says so
-        pass
+    found = server_of(event.url)
     if event.original is not UNSET:
         found["imagelane.original_bytes"] = event.original.size_bytes
     return found

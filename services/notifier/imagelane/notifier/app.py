@@ -21,6 +21,7 @@ from imagelane.platform.notice_log import NoticeLog
 from imagelane.platform.producer import EventProducer
 from imagelane.platform.settings import SettingsError, variable_of
 from imagelane.platform.topology import TopologyWatch
+from imagelane.platform.tracing import open_tracing
 from imagelane.platform.work import WorkConsumer, WorkLimits
 
 SERVICE: Final = "notifier"
@@ -35,6 +36,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         name = variable_of(("notify_signing", "secret_files"))
         raise SettingsError(f"{name}: notices are signed, so at least one master secret is needed")
     async with AsyncExitStack() as resources:
+        tracing = resources.enter_context(open_tracing(SERVICE, kafka))
         topology = TopologyWatch(settings, SERVICE)
         await topology.require()
         producer = EventProducer(kafka, source=SOURCE)
@@ -63,7 +65,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             per_customer=own.max_pending_per_customer,
         )
         log = NoticeLog(producer, kafka, source=SOURCE)
-        delivering = Delivering(lanes, own.schedule(), poster, log)
+        delivering = Delivering(lanes, own.schedule(), poster, log, tracing)
         following = Following(consumer, delivering, kafka)
 
         group = GroupPart(SERVICE, [NOTICES], LagReader(kafka), lambda: following.state)

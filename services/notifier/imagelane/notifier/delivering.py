@@ -15,6 +15,8 @@ from imagelane.contracts.notices import NoticeRecorded, notice_key
 from imagelane.notifier.core.attempts import Attempt, Schedule, ended
 from imagelane.notifier.core.lanes import Lanes, Waiting
 from imagelane.notifier.metrics import ATTEMPTS, ENDED, PENDING, SECONDS
+from imagelane.notifier.spans import attempted
+from imagelane.platform.tracing import Tracing
 
 LOOK_SECONDS: Final = 30.0
 """The wall clock may be set meanwhile, so nobody sleeps for longer."""
@@ -47,11 +49,19 @@ class Delivering:
     `webhook-id`: that is why receivers tell by it what they know already.
     """
 
-    def __init__(self, lanes: Lanes, schedule: Schedule, poster: Posts, log: Log) -> None:
+    def __init__(
+        self,
+        lanes: Lanes,
+        schedule: Schedule,
+        poster: Posts,
+        log: Log,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._lanes = lanes
         self._schedule = schedule
         self._poster = poster
         self._notices = log
+        self._tracing = tracing
         self._awake = asyncio.Event()
         self._closing = False
         self._under_way: set[asyncio.Task[None]] = set()
@@ -114,10 +124,13 @@ class Delivering:
         time = asyncio.get_running_loop().time
         began_at = time()
         attempt = await self._poster.post(waiting.notice)
-        SECONDS.observe(time() - began_at)
+        seconds = time() - began_at
+        SECONDS.observe(seconds)
         ATTEMPTS.labels(attempt.result).inc()
         luck = secrets.SystemRandom().random()
         after = self._schedule.after(waiting.notice, attempt, datetime.now(UTC), luck=luck)
+        if self._tracing is not None:
+            attempted(self._tracing, waiting.notice, attempt, after, seconds)
         if after.state != "pending" or not waiting.dropped:  # its new owner counts attempts now
             await self._write(after)
         self._lanes.end(waiting)

@@ -65,7 +65,10 @@ a person:
 
     imagelane lanes release CUSTOMER --retry | --treat-as-done | --treat-as-failed
 
-`retry` sends the same bytes under the same key, after looking for the call where the API can be asked. `treat_as_done`
+`retry` sends the same bytes under the same key, after looking for the call where the API can be asked. A call whose
+URLs are signed and have half of their time behind them is not sent any more: in place of the next attempt it is given
+up, and its images go into a new call with new signatures. One in doubt is looked for before, as before any second
+attempt; where the API cannot be asked it stays held until a person's `retry` says that it never came. `treat_as_done`
 records all images of the call as delivered, `treat_as_failed` all as failed; both end it, and the next call may follow
 at once: where the API itself does not refuse a second call (levels C and D), be sure that none runs.
 

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from imagelane.contracts.topics import DOWNLOADED
+from imagelane.platform.bounded_end import END_SECONDS, BoundedEnd
 from imagelane.platform.health import serving
 from imagelane.platform.health_groups import GroupPart
 from imagelane.platform.health_parts import StartPart, StorePart
@@ -86,6 +87,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 tasks.create_task(leave_with(consumer.failed)),
             ]
             await stop.wait()
+            BoundedEnd().within(END_SECONDS)
             pipeline.close()
             await consumer.stop()  # what is under way has half a second to be told
             for task in running:

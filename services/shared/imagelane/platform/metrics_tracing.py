@@ -7,7 +7,7 @@ from typing import Final
 from imagelane.platform.metrics import MetricList
 
 METRICS: Final = MetricList(
-    "intake", "downloader", "processor", "batcher", "dispatcher", "gateway", "notifier"
+    "intake", "downloader", "processor", "batcher", "dispatcher", "gateway", "notifier", "tracker"
 )
 SPANS: Final = METRICS.counter(
     "imagelane_trace_spans_total",

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from imagelane.contracts.codec import Headers, Trace
@@ -25,6 +26,10 @@ from imagelane.platform.settings import KafkaSettings, SettingsError
 
 PREFIX: Final = "OTEL_"
 TRACEPARENT: Final = "traceparent"
+SPOKEN: Final = "http/protobuf"
+STANDARD: Final = SettingsConfigDict(
+    env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore"
+)
 Value = str | int | float | bool
 Attributes = Mapping[str, Value]
 
@@ -32,10 +37,10 @@ Attributes = Mapping[str, Value]
 class TracingSwitch(BaseSettings):
     """Whether there are traces at all. Unlike the specification's, our default is none."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = STANDARD
 
     sdk_disabled: bool = False
-    traces_exporter: Literal["none", "", "otlp"] = "none"
+    traces_exporter: Literal["none", "otlp"] = "none"
 
     @property
     def is_on(self) -> bool:
@@ -46,9 +51,10 @@ class TracingSwitch(BaseSettings):
 class TracingSettings(BaseSettings):
     """The standard variables that we have to understand ourselves; the SDK reads the others."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = STANDARD
 
-    exporter_otlp_protocol: Literal["http/protobuf"] = "http/protobuf"
+    exporter_otlp_traces_protocol: Literal["http/protobuf"] | None = None
+    exporter_otlp_protocol: str = Field(default=SPOKEN, validate_default=True)
     traces_sampler: Literal[
         "always_on",
         "always_off",
@@ -60,10 +66,17 @@ class TracingSettings(BaseSettings):
     traces_sampler_arg: float = Field(default=1.0, ge=0.0, le=1.0)
     bsp_max_queue_size: int = Field(default=2_048, ge=1)
 
+    @field_validator("exporter_otlp_protocol")
+    @classmethod
+    def _is_spoken(cls, value: str, info: ValidationInfo) -> str:
+        if value != SPOKEN and info.data.get("exporter_otlp_traces_protocol") is None:
+            raise ValueError(f"{value!r} is not spoken here, only {SPOKEN!r} is")
+        return value
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A kind of span: what was done, with which topic.
+    """A kind of span: what was done, and by producer and consumer, with which topic.
 
     An `anchor` is the one that its trace hangs on, and begins it unless its cause does; a `root` begins
     it before the anchor; a `step` hangs on its cause, or on the anchor.
@@ -71,7 +84,7 @@ class Work:
 
     name: str
     kind: Literal["producer", "consumer", "client", "internal"]
-    topic: str
+    topic: str = ""
     place: Literal["anchor", "root", "step"] = "step"
     describe: Callable[[Any], Attributes] = lambda _event: {}
     """What else is told of the event that the work ends with. Asked, as `links`, only when sampled."""
@@ -145,6 +158,15 @@ def named(event: Event) -> dict[str, Value]:
     return {f"imagelane.{name}": value for name, value in found.items() if value is not None}
 
 
+def server_of(url: str) -> dict[str, Value]:
+    """Of a stranger's URL only scheme and server: paths and queries hold secrets and signatures."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no URL at all: whoever was to use it says so
+        return {}
+    return {"url.scheme": parts.scheme, "server.address": parts.hostname} if parts.hostname else {}
+
+
 def drop(spans: int) -> None:
     """Counts spans that will not be recorded, though they are sampled."""
     SPANS.labels("dropped").inc(spans)
@@ -177,5 +199,8 @@ def _load(settings: type[S]) -> S:
     try:
         return settings()
     except ValidationError as error:
-        wrong = [f"  {PREFIX}{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()]
+        wrong = [
+            f"  {PREFIX}{str(one['loc'][0]).upper()}: {one['msg'].removeprefix('Value error, ')}"
+            for one in error.errors()
+        ]
         raise SettingsError("settings are missing or wrong:\n" + "\n".join(wrong)) from None

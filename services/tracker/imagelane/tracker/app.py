@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from imagelane.platform.health import serving
 from imagelane.platform.settings import SettingsError
 from imagelane.platform.topology import TopologyWatch
+from imagelane.platform.tracing import open_tracing
 from imagelane.tracker.following import Following
 from imagelane.tracker.group_reader import GroupReader
 from imagelane.tracker.ledger import Ledger
@@ -22,6 +23,7 @@ from imagelane.tracker.migrating import migrate
 from imagelane.tracker.reader import Reader
 from imagelane.tracker.retention import Retention
 from imagelane.tracker.settings import Settings
+from imagelane.tracker.spans import BatchSpans
 from imagelane.tracking.database import (
     DatabaseError,
     FileWatch,
@@ -40,6 +42,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Writes down what all topics say until `stop` is set. Raises whatever it cannot go on from."""
     own = settings.tracker
     async with AsyncExitStack() as resources:
+        tracing = resources.enter_context(open_tracing(SERVICE, settings.kafka))
         topology = TopologyWatch(settings, SERVICE)
         await topology.require()
         engine = writing_engine(settings.database)
@@ -53,11 +56,14 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             batch_bytes=BATCH_BYTES,
             batch_seconds=own.batch_seconds,
         )
+        database = "sqlite" if settings.database.is_sqlite else "postgresql"
         following = Following(
             open_reader,
             Ledger(engine),
             Retention(engine, days=own.retention_days),
             FileWatch(settings.database).check,
+            None if tracing is None else BatchSpans(tracing, database=database),
+            strict_partitions=settings.kafka.strict_partitions,
         )
         await resources.enter_async_context(serving(settings.health, following, topology))
         ending = threading.Event()

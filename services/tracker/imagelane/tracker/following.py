@@ -17,6 +17,7 @@ from imagelane.tracker.core.taking import take
 from imagelane.tracker.ledger import Ledger, RebuildOrderedError
 from imagelane.tracker.reader import Reader
 from imagelane.tracker.retention import Retention
+from imagelane.tracker.spans import BatchSpans
 
 LOOK_SECONDS: Final = 30.0
 """How often it looks for jobs to forget, and for new partitions."""
@@ -35,12 +36,17 @@ class Following:
         ledger: Ledger,
         retention: Retention,
         check_database: Callable[[], None] = lambda: None,
+        spans: BatchSpans | None = None,
+        *,
+        strict_partitions: int = 0,
     ) -> None:
         """`check_database` raises where what is written would be lost."""
         self._open_reader = open_reader
         self._check_database = check_database
+        self._strict_partitions = strict_partitions
         self._ledger = ledger
         self._retention = retention
+        self._spans = spans
         self._turned_at = time.monotonic()
         self._is_reading = False
         self._log = structlog.get_logger("imagelane.tracker")
@@ -79,6 +85,7 @@ class Following:
         look_at = 0.0
         while not stop.is_set():
             self._turned_at = time.monotonic()
+            metrics.BEHIND.set(reader.behind)  # also where nothing is written, or read any more
             self._check_database()
             try:
                 records = reader.read()
@@ -96,7 +103,7 @@ class Following:
         begun = time.perf_counter()
         changes = Changes()
         for record in records:
-            trouble = take(changes, record)
+            trouble = take(changes, record, self._strict_partitions)
             if trouble is not None:
                 self._say(record, trouble)
         positions = reader.moved()
@@ -104,8 +111,12 @@ class Following:
             self._ledger.look()
             return
         self._ledger.write(changes, positions, _now_ms())
-        metrics.WRITING.observe(time.perf_counter() - begun)
-        metrics.BEHIND.set(reader.behind)
+        seconds, behind = time.perf_counter() - begun, reader.behind
+        metrics.WRITING.observe(seconds)
+        if self._spans is not None and records:
+            self._spans.written(
+                changes, records=len(records), behind=behind, seconds=seconds, now_ms=_now_ms()
+            )
         for topic, read in Counter(record.topic for record in records).items():
             metrics.RECORDS.labels(topic).inc(read)
 

@@ -19,7 +19,8 @@ UNREADABLE: Final = METRICS.counter(
     "Records that could not be read: each is a row among the dead letters.",
 )
 BEHIND: Final = METRICS.gauge(
-    "imagelane_tracker_behind_records", "Records of all topics that are not in the database yet."
+    "imagelane_tracker_behind_records",
+    "Records of this worker's partitions, of all topics, that are not in the database yet.",
 )
 WRITING: Final = METRICS.histogram(
     "imagelane_tracker_batch_seconds",

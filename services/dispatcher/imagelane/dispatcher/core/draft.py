@@ -35,8 +35,16 @@ from imagelane.dispatcher.core import pursuit as pursuing
 from imagelane.dispatcher.core import resolution, telling
 from imagelane.dispatcher.core.answers import Call, CallStatus, Refused
 from imagelane.dispatcher.core.book import Book, JobKey
+from imagelane.dispatcher.core.outliving import OUTLIVED, outlived
 from imagelane.dispatcher.core.overdue import having_learned
-from imagelane.dispatcher.core.plan import Terms, freeze, images_of, is_too_large, still_open
+from imagelane.dispatcher.core.plan import (
+    Terms,
+    freeze,
+    images_of,
+    is_too_large,
+    is_too_old,
+    still_open,
+)
 from imagelane.dispatcher.core.policy import Moment, Policy
 from imagelane.dispatcher.core.step import Answer, Kind, Pursuit, Verdict
 
@@ -196,7 +204,10 @@ class Draft:
         if self.pursuit(customer_id) is not pursuit:
             return
         lane = self.lane(customer_id)
-        verdict = pursuing.advance(lane, pursuit, answer, self._moment())
+        if pursuit.kind is Kind.ATTEMPT and is_too_old(lanes.plan_of(lane), self.terms, self.now):
+            verdict = outlived(lane, pursuit, self._moment())
+        else:
+            verdict = pursuing.advance(lane, pursuit, answer, self._moment())
         match verdict.end:
             case None:
                 self._follow(lane, verdict)
@@ -259,7 +270,9 @@ class Draft:
             outcomes_of=partial(self.outcomes, lane.customer_id),
             now=self.now,
         )
-        self._end(lanes.refuse(lane, end.answer, self.now), end)
+        ended = lanes.give_up if refused is OUTLIVED else lanes.refuse
+        end = resolution.Resolution(replace(end.answer, decision=lane.decision), end.jobs)
+        self._end(ended(lane, end.answer, self.now), end)
 
     def _end(self, lane: LaneRecorded, end: resolution.Resolution) -> None:
         for job_id, outcomes in end.jobs.items():

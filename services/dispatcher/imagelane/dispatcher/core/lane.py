@@ -33,6 +33,7 @@ class Move(StrEnum):
     OVERDUE = "overdue"
     RESOLVE = "resolve"
     REFUSE = "refuse"
+    GIVE_UP = "give up"
     HOLD = "hold"
     RELEASE = "release"
 
@@ -42,11 +43,13 @@ TRANSITIONS: Final[dict[tuple[State, Move], State]] = {
     ("idle", Move.REFUSE): "idle",
     ("planned", Move.ATTEMPT): "submitting",
     ("planned", Move.ACCEPT): "active",
+    ("planned", Move.GIVE_UP): "idle",
     ("planned", Move.HOLD): "held",
     ("submitting", Move.ATTEMPT): "submitting",
     ("submitting", Move.DEFER): "planned",
     ("submitting", Move.ACCEPT): "active",
     ("submitting", Move.REFUSE): "idle",
+    ("submitting", Move.GIVE_UP): "idle",
     ("submitting", Move.HOLD): "held",
     ("active", Move.OVERDUE): "active",
     ("active", Move.RESOLVE): "idle",
@@ -54,6 +57,7 @@ TRANSITIONS: Final[dict[tuple[State, Move], State]] = {
     ("held", Move.ATTEMPT): "submitting",
     ("held", Move.ACCEPT): "active",
     ("held", Move.RESOLVE): "idle",
+    ("held", Move.GIVE_UP): "idle",
     ("held", Move.HOLD): "held",
     ("held", Move.RELEASE): "planned",
 }
@@ -67,6 +71,7 @@ MEANINGS: Final[dict[Move, str]] = {
     Move.OVERDUE: "the call takes far longer than usual: an alert, and nothing else",
     Move.RESOLVE: "the call has ended, or a person has said what became of it; its number is consumed",
     Move.REFUSE: "refused for good, or too large to be planned; its number is consumed all the same",
+    Move.GIVE_UP: "too old to be sent, and nothing of it is there: its number is consumed, its images return",
     Move.HOLD: "nothing is sent until it is clear what has happened; or held for another reason than before",
     Move.RELEASE: "a person has decided that the call is to be sent after all",
 }
@@ -144,6 +149,11 @@ def refuse(lane: LaneRecorded, answer: CallCompleted, now: datetime) -> LaneReco
     if lane.ambiguous:
         raise IllegalMoveError("a refusal after an attempt of unknown fate is not definite")
     return _ended(lane, Move.REFUSE, answer, now)
+
+
+def give_up(lane: LaneRecorded, answer: CallCompleted, now: datetime) -> LaneRecorded:
+    """The lane after its plan has become too old. Who was in doubt has searched, or a person has decided."""
+    return _ended(lane, Move.GIVE_UP, answer, now)
 
 
 def hold(lane: LaneRecorded, reason: str, now: datetime, *, in_doubt: bool = False) -> LaneRecorded:

@@ -26,6 +26,8 @@ class Attempt:
     result: NoticeResult
     retry_after_seconds: float | None = None
     """What the receiver asks us to wait at least."""
+    status: int | None = None
+    """Its HTTP status, if there was an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +63,15 @@ class Schedule:
 def attempt_of(status: int, retry_after_seconds: float | None) -> Attempt:
     """What an HTTP status means. A redirect is no consent: nobody is posted to but the URL itself."""
     if status in TAKEN:
-        return Attempt("2xx")
+        return Attempt("2xx", status=status)
     if status == GONE:
-        return Attempt("410")
+        return Attempt("410", status=status)
     result: NoticeResult = "5xx"
     if status in REDIRECTED:
         result = "3xx"
     elif status in REFUSED:
         result = "4xx"
-    return Attempt(result, retry_after_seconds)
+    return Attempt(result, retry_after_seconds, status)
 
 
 def ended(

@@ -1,4 +1,8 @@
-"""What is known of lanes and their calls. Of the dispatcher's log the last record counts, by its offset."""
+"""What is known of lanes and their calls. Of the dispatcher's log the last record counts, by its offset.
+
+A log that a growth of the topics has moved to another partition goes on there with smaller offsets, so
+`log_offset` is a `Place.age_in_log`.
+"""
 
 from __future__ import annotations
 

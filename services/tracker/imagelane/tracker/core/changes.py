@@ -21,12 +21,23 @@ class OutOfRangeError(ValueError):
     """An event holds a number that no part of Imagelane could have meant."""
 
 
+OFFSET_BITS: Final = 44
+"""More than any partition will have, and room for half a million partitions below 2^63."""
+
+
 class Place(NamedTuple):
     """Where a record stands. `topic` is without a deployment's prefix."""
 
     topic: str
     partition: int
     offset: int
+    partitions: int = 0
+    """How many the topic has, where the record's key belongs on this one; else 0: a growth has left it behind."""
+
+    @property
+    def age_in_log(self) -> int:
+        """Grows along a key's records, also where `imagelane topics migrate` has moved them to another partition."""
+        return self.partitions << OFFSET_BITS | self.offset
 
 
 def milliseconds(at: datetime) -> int:

@@ -83,7 +83,7 @@ def _sets(call: Call, job_id: str) -> CallSets:
 def _lane(place: Place, event: e.LaneRecorded) -> Lane:
     return Lane(
         customer_id=event.customer_id,
-        log_offset=place.offset,
+        log_offset=place.age_in_log,
         state=event.state,
         last_seq=held(event.last_seq),
         planned=0 if event.plan is UNSET else held(event.plan.images),
@@ -98,7 +98,7 @@ def _lane(place: Place, event: e.LaneRecorded) -> Lane:
 
 def _planned(place: Place, event: e.LaneRecorded, plan: CallPlan) -> Call:
     pursuit = Pursuit(
-        log_offset=place.offset,
+        log_offset=place.age_in_log,
         state=event.state,
         reference=plain(plan.reference),
         log_call_id=known(event.call_id),

@@ -7,7 +7,8 @@ from typing import Final
 from imagelane.contracts.codec import UnreadableRecordError, decode
 from imagelane.contracts.dead_letters import MAX_PARTITION, number_in, service_in, told_in
 from imagelane.contracts.image_sets import UnreadableImageSetError
-from imagelane.contracts.topics import dead_letter_topic
+from imagelane.contracts.topics import CALLS, dead_letter_topic
+from imagelane.core.partitioning import partition_of
 from imagelane.platform.records import Record
 from imagelane.tracker.core.changes import Changes, OutOfRangeError, Place, Row, plain
 from imagelane.tracker.core.fold import fold
@@ -18,23 +19,32 @@ MAX_KEY_CHARS: Final = 255
 MAX_REASON_CHARS: Final = 2_000
 
 
-def take(changes: Changes, record: Record) -> str | None:
+def take(changes: Changes, record: Record, strict_partitions: int = 0) -> str | None:
     """Notes what the record says. Returns why it could not be read, if so: that is noted too.
 
     A record without a value tells nothing: it is the end of a key on a compacted topic.
+    `strict_partitions` tells the logs of lanes that a growth has moved from what it has left behind.
     """
     if record.topic.startswith(DEAD_LETTER):
         changes.dead_letters.append(_dead_letter(record))
         return None
     if record.value is None:
         return None
-    place = Place(record.topic, record.partition, record.offset)
+    place = _place_of(record, strict_partitions)
     try:
         fold(changes, place, decode(record.topic, record.value))
     except (UnreadableRecordError, UnreadableImageSetError, OutOfRangeError) as error:
         changes.dead_letters.append(_row(record, place, OURSELVES, str(error)))
         return str(error)
     return None
+
+
+def _place_of(record: Record, strict_partitions: int) -> Place:
+    place = Place(record.topic, record.partition, record.offset)
+    if record.topic != CALLS or not strict_partitions:
+        return place
+    is_home = partition_of(record.key or b"", strict_partitions) == record.partition
+    return place._replace(partitions=strict_partitions) if is_home else place
 
 
 def _dead_letter(record: Record) -> Row:

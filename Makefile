@@ -8,7 +8,7 @@ CACHE ?= $(HOME)/.cache/imagelane
 SERVICES := intake downloader processor batcher dispatcher tracker gateway notifier standin ops
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
-.PHONY: help demo local test unit unit-slow coverage model mutants mutants-table contract integration e2e migration hostile fuzz broken-images chaos-quick chaos chaos-throughput lint format bench schemas docs test-asyncapi test-s3 test-postgresql test-compose test-k8s test-containers sbom audit supply-chain locks clean
+.PHONY: help demo local test unit unit-slow coverage model mutants mutants-table contract integration e2e migration hostile fuzz broken-images chaos-quick chaos chaos-throughput lint format bench schemas docs test-asyncapi test-s3 test-postgresql test-compose test-k8s test-monitoring test-containers tools sbom audit supply-chain locks clean
 
 help:  ## says what each target does
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,7 +41,7 @@ mutants-table: $(VENV)/installed-dev  ## writes docs/mutants.md from the patches
 	$(BIN)/python -m tests.mutants.table --write
 
 contract: $(VENV)/installed-dev  ## schemas, topic files, object stores, reference pages
-	$(BIN)/pytest tests/contract tests/deployment --ignore tests/deployment/kubernetes --ignore tests/deployment/composed --numprocesses 2
+	$(BIN)/pytest tests/contract tests/deployment --ignore tests/deployment/kubernetes --ignore tests/deployment/composed --ignore tests/deployment/monitoring --numprocesses 2
 
 hostile: $(VENV)/installed-dev  ## hostile URLs, servers and files, and a table of what became of each (HOSTS=10000 stalling ones)
 	$(BIN)/pytest tests/hostile --numprocesses 2 --rows $(if $(HOSTS),--stalling-hosts $(HOSTS))
@@ -105,11 +105,17 @@ test-postgresql: $(VENV)/installed-dev  ## the tracker's tests on a real Postgre
 test-compose: $(VENV)/installed-dev  ## docker-compose.yml and the Dockerfiles, by Compose's own library, its schema and hadolint (needs Go)
 	tests/deployment/check_compose.sh "$(CACHE)"
 
-test-k8s: $(VENV)/installed-dev  ## the manifests: a real kube-apiserver takes them, schemas, policies, our tests; alerts by promtool (needs Go)
+test-k8s: $(VENV)/installed-dev  ## the manifests: a real kube-apiserver takes them, schemas, policies, our tests (needs Go)
 	tests/deployment/check_kubernetes.sh "$(CACHE)"
+
+test-monitoring: $(VENV)/installed-dev  ## a real Prometheus scrapes a running stack: the dashboard's lines, every alert; promtool; a real OTLP collector (needs Go)
+	tests/deployment/check_monitoring.sh "$(CACHE)"
 
 test-containers: $(VENV)/installed-dev  ## builds every image with podman and runs a job in containers (needs root, Go and Debian's packages)
 	tests/deployment/check_containers.sh "$(CACHE)"
+
+tools: $(VENV)/installed-dev  ## builds what test-compose, -k8s, -monitoring and -containers need, ahead of time (needs what they need)
+	for check in compose kubernetes monitoring containers; do TOOLS_ONLY=yes tests/deployment/check_$$check.sh "$(CACHE)" || exit; done
 
 sbom: $(VENV)/installed-dev  ## a CycloneDX SBOM per service, from its lock, in build/sbom
 	tests/deployment/check_supply_chain.sh "$(CACHE)" sbom

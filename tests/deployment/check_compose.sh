@@ -11,10 +11,12 @@ cd "$root"
 
 need_go 1.24 "a reader of Compose files"
 python_tools linters
+reader=$(compose_reader)
+tools_only
+
 "$cache/linters/bin/hadolint" services/*/Dockerfile
 "$cache/linters/bin/check-jsonschema" --builtin-schema vendor.compose-spec docker-compose.yml
 
-reader=$(compose_reader)
 secrets=$(mktemp -d)
 trap 'rm -rf "$secrets"' EXIT
 "$reader" docker-compose.yml

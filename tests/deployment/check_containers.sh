@@ -20,13 +20,21 @@ for helper in netavark aardvark-dns; do
   [ -x "/usr/lib/podman/$helper" ] || command -v "$helper" >/dev/null || missing "$helper" "apt-get install --no-install-recommends $helper"
 done
 need_go 1.24 "versitygw and a reader of Compose files"
+python_tools parts
+go_tool versitygw github.com/versity/versitygw/cmd/versitygw@v1.8.0
+reader=$(compose_reader)
+tools_only
 
 state=$(mktemp -d)
 prefix=imagelane-check-$$
+# forget PREFIX: nothing that carries it is left.
+forget() {
+  podman ps --all --quiet --filter "label=$1" | xargs --no-run-if-empty podman rm --force --time 1 --volumes >/dev/null
+  podman volume ls --quiet --filter "name=$1" | xargs --no-run-if-empty podman volume rm --force >/dev/null
+  podman network ls --quiet --filter "label=$1" | xargs --no-run-if-empty podman network rm --force >/dev/null
+}
 clean() {
-  podman ps --all --quiet --filter "label=$prefix" | xargs --no-run-if-empty podman rm --force --time 1 --volumes >/dev/null
-  podman volume ls --quiet --filter "name=$prefix" | xargs --no-run-if-empty podman volume rm --force >/dev/null
-  podman network ls --quiet --filter "label=$prefix" | xargs --no-run-if-empty podman network rm --force >/dev/null
+  forget "$prefix"
   rm -rf "$state"
 }
 trap clean EXIT
@@ -39,6 +47,12 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 CONF
 export CONTAINERS_CONF="$state/containers.conf"
+
+# Runs that were killed could not clean up; their number is that of a process which is gone.
+{ podman ps --all --format '{{.Names}}'; podman network ls --format '{{.Name}}'; podman volume ls --format '{{.Name}}'; } \
+  | { grep --only-matching --extended-regexp '^imagelane-check-[0-9]+' || true; } | sort --unique \
+  | while read -r left; do kill -0 "${left##*-}" 2>/dev/null || forget "$left"; done
+
 base=localhost/imagelane-base:latest
 tar="$cache/debian-trixie-python-2.tar"
 began=$SECONDS
@@ -108,9 +122,6 @@ confined localhost/imagelane/ops:test topics --help >/dev/null
 say "$passed images built and started"
 
 # A job: what stands beside the services runs in containers, too, with the programs of Python packages, Maven and Go.
-python_tools parts
-go_tool versitygw github.com/versity/versitygw/cmd/versitygw@v1.8.0
-reader=$(compose_reader)
 "$reader" --json docker-compose.yml > "$state/project.json"
 jars=$(.venv/bin/python -c '
 import sys; from pathlib import Path; from imagelane.ops.broker import broker_home

@@ -10,14 +10,17 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from tests.deployment import alert_rules
 
 from imagelane.ops.metrics_reference import declared
 
 ROOT = Path(__file__).parents[2]
 METRICS = {one.name: one for one in declared()}
 OF_THE_CLIENT = {"process_start_time_seconds"}
+OF_PROMETHEUS = {"up"}
 OF_A_HISTOGRAM: Final = re.compile(r"_(bucket|count|sum)$")
-GIVEN_BY_PROMETHEUS = {"pod", "container", "job", "le"}
+GIVEN_BY_PROMETHEUS = {"pod", "service", "job", "le"}
+"""By its own configuration: of the Prometheus operator (PodMonitor), and of Compose."""
 
 RULES: list[dict[str, Any]] = [
     rule
@@ -34,7 +37,7 @@ PANELS = {
 }
 EXPRESSIONS = {rule["alert"]: rule["expr"] for rule in RULES} | PANELS
 ALERT_TESTS = Path(__file__).parent / "alert_tests.yaml"
-"""promtool runs them (tests/deployment/kubernetes/test_promtool.py)."""
+"""promtool runs them (tests/deployment/monitoring/test_promtool.py)."""
 RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text()
 
 each_alert = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
@@ -56,9 +59,9 @@ def selectors(expression: str) -> Iterator[tuple[str, str, str, str]]:
 
 @each_expression
 def test_every_metric_exists(expression: str) -> None:
-    named = set(re.findall(r"\b(?:imagelane|process|python)_\w+", expression))
+    named = set(re.findall(r"\b(?:(?:imagelane|process|python)_\w+|up)\b", expression))
     assert named
-    assert {base_name(one) for one in named} <= METRICS.keys() | OF_THE_CLIENT
+    assert {base_name(one) for one in named} <= METRICS.keys() | OF_THE_CLIENT | OF_PROMETHEUS
 
 
 @each_expression
@@ -98,6 +101,20 @@ def test_a_page_says_what_it_means_and_what_to_do(rule: dict[str, Any]) -> None:
     page = RUNBOOKS.split(f"### {rule['alert']}\n")[1].split("\n#")[0]
     assert re.search(r"\*\*What it means.\*\* \S", page)
     assert re.search(r"\*\*What to do.\*\* \S", page)
+
+
+def test_the_end_of_each_service_raises_an_alert() -> None:
+    (gone,) = (rule["expr"] for rule in RULES if rule["alert"] == "ImagelaneServiceGone")
+    missed = re.findall(
+        r'absent\(process_start_time_seconds\{job=~".\*imagelane",service="(\w+)"\}\)', gone
+    )
+    assert sorted(missed) == sorted(
+        {service for one in METRICS.values() for service in one.services}
+    )
+
+
+def test_compose_has_the_same_alerts() -> None:
+    assert alert_rules.OF_COMPOSE.read_text() == alert_rules.text()
 
 
 def test_alerts_have_names_of_their_own() -> None:

@@ -1,8 +1,9 @@
-"""The script that makes buckets can run at every start, and opens results to readers, and nothing else."""
+"""What Compose and the overlay `local` run at every start: buckets are made once, and only results are open."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,8 +13,8 @@ import boto3  # type: ignore[import-untyped] # only its asynchronous sister has 
 import pytest
 from moto.server import ThreadedMotoServer
 
-SCRIPT = Path(__file__).parents[2] / "compose" / "make_buckets.py"
-PRIVATE, RESULTS = "the-scripts-private", "the-scripts-results"  # moto has one state per process
+COMMAND = (str(Path(sys.executable).with_name("imagelane")), "buckets", "apply")
+PRIVATE, RESULTS = "the-jobs-private", "the-jobs-results"  # moto has one state per process
 
 
 @pytest.fixture
@@ -30,14 +31,32 @@ def test_buckets_are_made_once_and_only_results_can_be_read_by_all(
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_text("not a real one\n")
-    places = ("--private", PRIVATE, "--public", RESULTS)
-    key = ("--access-key-id", "imagelane", "--secret-access-key-file", str(secret))
-    command = [sys.executable, str(SCRIPT), "--endpoint-url", s3_url, *key, *places]
+    variables = {
+        "PRIVATE_KIND": "s3",
+        "PRIVATE_BUCKET": PRIVATE,
+        "DESTINATIONS__DEFAULT__KIND": "s3",
+        "DESTINATIONS__DEFAULT__BUCKET": RESULTS,
+        "DESTINATIONS__DEFAULT__PUBLIC_BASE_URL": f"{s3_url}/{RESULTS}",
+        "S3__ENDPOINT_URL": s3_url,
+        "S3__ACCESS_KEY_ID": "imagelane",
+        "S3__SECRET_ACCESS_KEY_FILE": str(secret),
+        "S3__PATH_STYLE": "true",
+    }
+    environment = {f"IMAGELANE_STORE__{name}": value for name, value in variables.items()}
     told = [
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+        subprocess.run(
+            COMMAND,
+            env={**os.environ, **environment},  # noqa: TID251 - the command inherits ours
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        ).stdout.splitlines()
         for _start in range(2)
     ]
-    assert told == [f"made the bucket {PRIVATE}\nmade the bucket {RESULTS}\n", ""]
+    in_order = f"{PRIVATE}, {RESULTS}: as the settings say"
+    made = [f"made the bucket {PRIVATE}", f"made the bucket {RESULTS}"]
+    assert told == [[*made, in_order], [in_order]]
 
     s3 = boto3.client(
         "s3",
@@ -47,11 +66,7 @@ def test_buckets_are_made_once_and_only_results_can_be_read_by_all(
         aws_secret_access_key="x",
     )
     (statement,) = json.loads(s3.get_bucket_policy(Bucket=RESULTS)["Policy"])["Statement"]
-    assert statement == {
-        "Effect": "Allow",
-        "Principal": "*",
-        "Action": "s3:GetObject",
-        "Resource": f"arn:aws:s3:::{RESULTS}/*",
-    }
+    assert (statement["Principal"], statement["Action"]) == ("*", "s3:GetObject")
+    assert statement["Resource"] == [f"arn:aws:s3:::{RESULTS}/*"]
     with pytest.raises(s3.exceptions.ClientError, match="NoSuchBucketPolicy"):
         s3.get_bucket_policy(Bucket=PRIVATE)

@@ -37,7 +37,6 @@ OURS = sorted(set(SERVICES) & set(CLASSES))
 PYTHON = sorted(name for name, one in SERVICES.items() if one["image"].startswith("imagelane/"))
 
 TRACED = {one for metric in declared() if "trace_spans" in metric.name for one in metric.services}
-TRACED -= {"notifier"}  # it only tells what a job's trace has told before
 
 each_of_ours = pytest.mark.parametrize("name", OURS)
 
@@ -159,6 +158,31 @@ def test_every_process_with_metrics_is_scraped() -> None:
     targets = config["scrape_configs"][0]["static_configs"][0]["targets"]
     serving = [name for name in OURS if "test" in SERVICES[name]["healthcheck"]]
     assert sorted(targets) == [f"{name}:9090" for name in serving]
+
+
+def test_prometheus_is_given_the_rules_that_it_reads() -> None:
+    config = yaml.safe_load((ROOT / "compose" / "prometheus.yml").read_text())
+    mounted = [one.split(":")[:2] for one in SERVICES["prometheus"]["volumes"]]
+    for name in ("prometheus.yml", *config["rule_files"]):
+        assert [f"./compose/{name}", f"/etc/prometheus/{name}"] in mounted
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("prometheus", "github.com/prometheus/prometheus"),
+        ("otlp", "go.opentelemetry.io/collector/otelcol"),
+    ],
+)
+def test_what_is_built_for_tests_is_the_release_that_is_named(name: str, module: str) -> None:
+    folder = {"otlp": "collector"}.get(name, name)
+    needed = (ROOT / "tests" / "deployment" / folder / "go.mod").read_text()
+    (built,) = re.findall(rf"^\t{module} v(\S+)", needed, re.MULTILINE)
+    release = SERVICES[name]["image"].split("@")[0].split(":v" if name == "prometheus" else ":")[1]
+    if name == "prometheus":  # 3.15.0 as a Go module is 0.315.0
+        major, minor, patch = release.split(".")
+        release = f"0.{major}{int(minor):02}.{patch}"
+    assert built == release
 
 
 def test_the_stand_in_understands_its_command(tmp_path: Path) -> None:

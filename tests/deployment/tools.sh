@@ -23,10 +23,10 @@ go_tool() {
 }
 
 # go_module NAME TAGS LDFLAGS PACKAGE[=PROGRAM]…: builds programs as NAME/go.mod pins them, once for every state of that
-# file, and puts them on the path.
+# folder, and puts them on the path.
 go_module() {
   local source="$root/tests/deployment/$1" tags="$2" flags="-s -w $3" folder
-  folder="$cache/go/$1-$(cat "$source"/go.{mod,sum} | sha256sum | cut -c1-12)"
+  folder="$cache/go/$1-$(cat "$source"/* | sha256sum | cut -c1-12)"
   if [ ! -d "$folder" ]; then
     rm -rf "$folder.new"
     for package in "${@:4}"; do
@@ -57,4 +57,9 @@ compose_reader() {
   reader="$cache/go/composefile-$(cat "$folder"/* | sha256sum | cut -c1-12)"
   [ -x "$reader" ] || go build -C "$folder" -o "$reader" . >&2
   echo "$reader"
+}
+
+# tools_only: the end of a script that was called by `make tools`, which builds ahead of time.
+tools_only() {
+  [ -z "${TOOLS_ONLY:-}" ] || exit 0
 }

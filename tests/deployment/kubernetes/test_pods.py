@@ -20,7 +20,8 @@ from tests.deployment.kubernetes.rendering import (
     workloads,
 )
 
-from imagelane.batcher.app import DRAIN_SECONDS, LAST_FLUSH_SECONDS, STOP_SECONDS
+from imagelane.dispatcher.ending import REST_SECONDS, SENDING_SECONDS
+from imagelane.platform.bounded_end import END_SECONDS
 from imagelane.platform.settings import KafkaSettings
 
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/Dockerfile"))
@@ -161,9 +162,13 @@ def test_a_worker_with_a_name_has_its_pod_s(overlay: str, name: str, variable: s
 
 
 @each_overlay
-def test_a_batcher_has_time_to_make_everything_durable(overlay: str) -> None:
-    grace = pod_of(workloads(overlay)["batcher"])["terminationGracePeriodSeconds"]
-    assert grace > DRAIN_SECONDS + LAST_FLUSH_SECONDS + STOP_SECONDS
+def test_nobody_is_killed_within_the_time_that_it_takes_to_end(overlay: str) -> None:
+    grace = {
+        name: pod_of(workloads(overlay)[name])["terminationGracePeriodSeconds"]
+        for name in ("batcher", "dispatcher", "downloader", "processor")
+    }
+    assert grace.pop("dispatcher") > SENDING_SECONDS + REST_SECONDS
+    assert min(grace.values()) > END_SECONDS
 
 
 @each_overlay
@@ -209,13 +214,3 @@ def test_lag_is_compared_for_the_groups_and_topics_that_there_are() -> None:
         assert int(one["spec"]["maxReplicaCount"]) <= int(
             servers["IMAGELANE_KAFKA__SPREAD_PARTITIONS"]
         )
-
-
-def test_the_script_that_makes_buckets_is_the_same_in_compose_and_in_the_cluster() -> None:
-    (name,) = [
-        one["configMap"]["name"]
-        for one in pod_of(workloads("local")["buckets"])["volumes"]
-        if "configMap" in one
-    ]
-    script = (ROOT / "compose" / "make_buckets.py").read_text()
-    assert named("local", "ConfigMap", name)["data"] == {"make_buckets.py": script}

@@ -12,7 +12,16 @@ import pytest
 import yaml
 from tests.deployment.kubernetes.rendering import MISSING, ROOT, pod_of
 
-TRACED = {"intake", "downloader", "processor", "batcher", "dispatcher", "gateway"}
+TRACED = {
+    "intake",
+    "downloader",
+    "processor",
+    "batcher",
+    "dispatcher",
+    "tracker",
+    "gateway",
+    "notifier",
+}
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ Made from the services' lists by `python -m imagelane.ops.reference --write`.
 
 Every service serves them at `/metrics` of its health port, `IMAGELANE_HEALTH__PORT`, for Prometheus, next to what its
 client library tells of the process (`process_…`, `python_…`). A worker tells of itself only, so sum over workers.
+Scraping adds `job`, `service` and `pod` ([deploying.md](deploying.md#watching-it)).
 No label says anything about customers: not who, which job, which URL or which host.
 A histogram is also its `_count` and `_sum`. Counters begin at 0 with each start of a process: look at their `rate()`.
 """

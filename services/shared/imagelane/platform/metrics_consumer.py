@@ -21,11 +21,12 @@ COMMITS: Final = METRICS.counter(
     group=GROUPS[:5],
     result=("ok", "failed"),
 )
+HOW: Final = ("assigned", "revoked", "lost")
 MOVES: Final = METRICS.counter(
     "imagelane_consumer_moved_partitions_total",
     "Partitions that came, were handed over, or were lost without being asked.",
     group=GROUPS[:5],
-    how=("assigned", "revoked", "lost"),
+    how=HOW,
 )
 
 
@@ -41,7 +42,7 @@ class MemberCounts:
             True: COMMITS.labels(service, "ok"),
             False: COMMITS.labels(service, "failed"),
         }
-        self._service = service
+        self._moved = {how: MOVES.labels(service, how) for how in HOW}
 
     def received(self, records: int, skipped: int) -> None:
         """Records that came: to be worked on, and finished before."""
@@ -62,4 +63,4 @@ class MemberCounts:
 
     def moved(self, how: str, partitions: int) -> None:
         """Partitions came or went."""
-        MOVES.labels(self._service, how).inc(partitions)
+        self._moved[how].inc(partitions)

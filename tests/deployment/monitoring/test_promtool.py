@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.deployment.monitoring.programs import program
 from tests.deployment.test_alerts import ALERT_TESTS, RULES
 
-MISSING = "promtool is missing: `make test-k8s` builds it (it needs Go)"
 Rule = dict[str, Any]
 
 each_alert = pytest.mark.parametrize("name", [rule["alert"] for rule in RULES])
@@ -21,13 +21,16 @@ each_alert = pytest.mark.parametrize("name", [rule["alert"] for rule in RULES])
 
 def promtool(folder: Path, rules: list[Rule], *command: str) -> subprocess.CompletedProcess[str]:
     """Runs it beside the rules, which Prometheus knows without the operator's wrapping."""
-    found = shutil.which("promtool")
-    assert found, MISSING
     groups = {"groups": [{"name": "imagelane", "rules": rules}]}
     (folder / "rules.yaml").write_text(json.dumps(groups))
     shutil.copy(ALERT_TESTS, folder / "tests.yaml")
     return subprocess.run(
-        [found, *command], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+        [program("promtool"), *command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 

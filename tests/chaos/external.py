@@ -124,7 +124,7 @@ FAULTS: Final = [
         Fault(
             f"F12:dropped-{setup.level}",
             f"call taken, connection cut; level {setup.level}",
-            partial(networks.answers_lost, fault="drop_answers_times"),
+            partial(networks.answers_lost, fault="drop_answers_times", times=4),
             setup,
         )
         for setup in (LEVEL_B, LEVEL_C)

@@ -22,11 +22,14 @@ EVERYBODY: Final = Setup(
 DISPATCHERS: Final = Setup(behind_proxy=("dispatcher",))
 
 
-async def answers_lost(trial: Trial, fault: str) -> None:
-    """The API takes the call, and its answer is lost or empty."""
-    await trial.system.faults(**{fault: 6})
+async def answers_lost(trial: Trial, fault: str, times: int = 6) -> None:
+    """The API takes the call, and its answer is lost or empty.
+
+    Who may not send again looks for the call, and finds it: no more `times` than there are calls, then.
+    """
+    await trial.system.faults(**{fault: times})
     trial.load(customers=4, images=60)
-    await trial.system.until("all faults", lambda: trial.system.posts(trial.customers) >= 6)
+    await trial.system.until("all faults", lambda: trial.system.posts(trial.customers) >= times)
     trial.healed()
 
 

@@ -147,10 +147,26 @@ async def test_the_command_line_needs_no_more_than_its_access_list(secured: Road
     assert (code, "may Alter the cluster" in said) == (1, True)
 
 
-async def _commanded(kafka: KafkaSettings, command: tuple[str, ...]) -> tuple[int | None, str]:
+async def test_a_services_own_login_is_told_what_it_may_not_do(secured: Road) -> None:
+    looks = ("--only", "topics", "--only", "access", "--only", "groups")
+    for service in ("intake", "notifier"):
+        looking = ("doctor", "--as", service, *looks)
+        code, said = await _commanded(secured.stack.kafka, looking, service)
+        assert (code, "good" in said) == (0, True), said
+    for command, words in (
+        (("topics", "access"), "may Describe the cluster"),
+        (("topics", "check"), "commands go with the login `ops`"),
+    ):
+        code, said = await _commanded(secured.stack.kafka, command, "notifier")
+        assert (code, words in said) == (1, True), said
+
+
+async def _commanded(
+    kafka: KafkaSettings, command: tuple[str, ...], service: str = OPERATOR
+) -> tuple[int | None, str]:
     environment = {
         "IMAGELANE_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        **local_kafka.environment_for(kafka, OPERATOR),
+        **local_kafka.environment_for(kafka, service),
     }
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("imagelane")),

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 from msgspec.structs import replace
 from sqlalchemy import Engine
-from tests.postgresql import MISSING, server_programs, serving
 from tests.unit.tracker.conftest import rows_in
 from tests.unit.tracker.life import Broker, accept, interleaved, live, some_job
 
@@ -30,15 +27,6 @@ from imagelane.tracking.queries import Queries
 from imagelane.tracking.views import ImageTrail
 
 DAY_MS: Final = 86_400_000
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[DatabaseSettings]:
-    programs = server_programs()
-    if programs is None:
-        pytest.skip(MISSING)
-    with serving(programs) as settings:
-        yield settings
 
 
 def some_records() -> list[Record]:

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 from sqlalchemy import text
 from tests.integration.test_tracker import Tracker, lives, produce
-from tests.postgresql import MISSING, own_database, server_programs, serving
+from tests.postgresql import own_database
 from tests.unit.tracker.conftest import rows_in
 from tests.unit.tracker.life import JobOfLife
 
@@ -38,19 +38,10 @@ PATIENCE_SECONDS: Final = 120.0
 Rows = dict[str, list[tuple[object, ...]]]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[DatabaseSettings]:
-    programs = server_programs()
-    if programs is None:
-        pytest.skip(MISSING)
-    with serving(programs) as settings:
-        yield settings
-
-
 @pytest.fixture
-def database(server: DatabaseSettings, request: pytest.FixtureRequest) -> DatabaseSettings:
+def database(postgresql: DatabaseSettings, request: pytest.FixtureRequest) -> DatabaseSettings:
     """An empty database of the test's own."""
-    return own_database(server, request.node.name)
+    return own_database(postgresql, request.node.name)
 
 
 def prepared(settings: DatabaseSettings) -> None:

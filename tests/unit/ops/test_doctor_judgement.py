@@ -7,7 +7,14 @@ from datetime import timedelta
 import pytest
 
 from imagelane.contracts.topic_files import TopicFile, read_topic_files, schemas_folder
-from imagelane.ops.doctor.core.access import EVERYTHING, AccessSeen, judge_access, needed
+from imagelane.ops.doctor.core.access import (
+    EVERYTHING,
+    AccessSeen,
+    judge_access,
+    needed,
+    visible_groups,
+    visible_topics,
+)
 from imagelane.ops.doctor.core.batch_api import Answer, ApiSeen, judge_batch_api
 from imagelane.ops.doctor.core.brokers import BrokerSeen, judge_brokers
 from imagelane.ops.doctor.core.clocks import ClockSeen, judge_clocks
@@ -87,6 +94,7 @@ def test_topics_that_differ_have_the_step_of_their_difference() -> None:
         ("urls", "retention.ms is 5, the file says 604800000"),
         ("calls", "was deleted and made anew: its id is a, and was b"),
         ("batches", "is kept 1 times, IMAGELANE_KAFKA__REPLICATION_FACTOR says 3"),
+        ("missing", "has 16 partitions, IMAGELANE_KAFKA__STRICT_PARTITIONS says 12"),
     ]
     report = judge_topics(TopicsSeen(differences, [], "imagelane"))
     steps = {one.where: one.next_step for one in report.findings}
@@ -94,6 +102,7 @@ def test_topics_that_differ_have_the_step_of_their_difference() -> None:
     assert "kafka-configs --alter --entity-type topics --entity-name urls" in steps["urls"]
     assert "docs/topics.md" in steps["calls"]
     assert "kafka-reassign-partitions" in steps["batches"]
+    assert "set the variable" in steps["missing"]
 
 
 def test_partitions_without_leader_or_copies_in_sync_are_findings_by_topic() -> None:
@@ -179,6 +188,37 @@ def test_a_group_without_members_is_a_finding_that_names_the_service() -> None:
         in told(report)
     )
     assert report.facts == ("t-imagelane-batcher: 2 members, 0 records wait",)
+
+
+def test_what_a_login_may_not_see_is_told_and_no_finding() -> None:
+    groups = judge_groups([GroupSeen("imagelane-batcher", 1, 0)], unseen=7)
+    topics = judge_topics(TopicsSeen([], [], "imagelane", unseen=20))
+    for report, unseen in ((groups, 7), (topics, 20)):
+        assert report.result == "good"
+        assert report.facts[-1].startswith(f"{unseen} more are not this login's to see")
+
+
+@pytest.mark.parametrize(
+    ("login", "groups"),
+    [
+        ("intake", {"intake", "intake-orders", "downloader", "processor"}),
+        ("batcher", {"batcher"}),
+        ("gateway", set()),
+        ("ops", {*GROUPS}),
+    ],
+)
+def test_a_login_is_asked_for_no_group_that_its_access_list_hides(
+    login: str, groups: set[str]
+) -> None:
+    assert visible_groups(login, [*GROUPS]) == groups
+
+
+def test_a_login_is_asked_for_no_topic_that_its_access_list_hides() -> None:
+    files = FILES.values()
+    assert visible_topics("ops", files) == {*FILES}
+    assert visible_topics("notifier", files) >= {"topology", "notices"}
+    assert "calls" not in visible_topics("notifier", files)
+    assert visible_topics("keda", files) == set()  # it may not read how they were made
 
 
 def place(**seen: object) -> PlaceSeen:

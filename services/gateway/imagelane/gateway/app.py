@@ -40,6 +40,7 @@ from imagelane.gateway.submitting import Submissions
 from imagelane.platform.health import serving
 from imagelane.platform.key_log import KeyLog
 from imagelane.platform.producer import EventProducer
+from imagelane.platform.secret_files import read_secret
 from imagelane.platform.settings import SettingsError
 from imagelane.platform.store_settings import DestinationSettings
 from imagelane.platform.stores import Stores, destinations_of
@@ -205,7 +206,7 @@ def secrets_in(files: Sequence[Path]) -> list[Webhook]:
     secrets = []
     for file in files:
         try:
-            secrets.append(Webhook(file.read_text().strip()))
+            secrets.append(Webhook(read_secret(file)))
         except (OSError, ValueError, EmptyWebhookSecretError) as error:
             raise SettingsError(
                 f"IMAGELANE_GATEWAY__WEBHOOK_SECRET_FILES: {file} holds no webhook secret"

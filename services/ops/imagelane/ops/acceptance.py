@@ -10,6 +10,7 @@ from confluent_kafka import KafkaException
 from imagelane.contracts.topics import CALLS, TOPOLOGY
 from imagelane.ops.consumer_groups import ConsumerGroups
 from imagelane.ops.delivery import DeliveryError
+from imagelane.ops.refusals import told
 from imagelane.ops.topics import Deployment, TopicsError, look, make
 from imagelane.ops.topology_record import record_of, write_record
 from imagelane.platform.latest_records import start_offsets
@@ -37,10 +38,8 @@ def accept(
         _read_from_the_beginning(deployment, names, say)
         deployment = look(settings, deployment_id)
         write_record(settings, record_of(deployment.expected, deployment.found))
-    except KafkaException as error:
-        raise TopicsError(error.args[0].str()) from error
-    except DeliveryError as error:
-        raise TopicsError(str(error)) from error
+    except (KafkaException, DeliveryError) as error:
+        raise TopicsError(told(error)) from error
     say("recorded")
 
 

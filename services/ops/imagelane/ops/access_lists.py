@@ -14,6 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
     AclOperation,
     AclPermissionType,
     AdminClient,
+    ConfigResource,
     ResourcePatternType,
     ResourceType,
 )
@@ -24,6 +25,10 @@ from imagelane.platform.groups import admin_client
 from imagelane.platform.settings import KafkaSettings
 
 ANSWER_SECONDS: Final = 30.0
+AUTHORIZER: Final = "authorizer.class.name"
+NO_AUTHORIZER: Final = (
+    f"the broker has no authorizer, so everybody may do everything: set {AUTHORIZER}"
+)
 PRINCIPALS: Final = "User:imagelane-{service}"
 KINDS: Final = {
     "topic": ResourceType.TOPIC,
@@ -121,6 +126,8 @@ class AccessLists:
         try:
             answer = admin.describe_acls(ANYTHING, request_timeout=ANSWER_SECONDS)
             bindings: list[AclBinding] = answer.result(ANSWER_SECONDS)
+            if not bindings:
+                _require_sight(admin)
         except KafkaException as error:
             raise AccessError(_explained(error)) from error
         return {_entry(one) for one in bindings if one.principal in ours}
@@ -192,10 +199,24 @@ def _all_done(answers: dict[Any, Future[Any]]) -> None:
             raise AccessError(_explained(error)) from error
 
 
+def _require_sight(admin: AdminClient) -> None:
+    """Raises `AccessError` where there is nothing to see: of both causes the client says nothing (librdkafka 2.16)."""
+    asked = admin.describe_cluster(
+        include_authorized_operations=True, request_timeout=ANSWER_SECONDS
+    )
+    cluster = asked.result(ANSWER_SECONDS)
+    if AclOperation.DESCRIBE not in (cluster.authorized_operations or ()):
+        raise AccessError("access lists are seen by who may Describe the cluster: the login `ops`")
+    broker = ConfigResource(ResourceType.BROKER, str(cluster.nodes[0].id))
+    configs = admin.describe_configs([broker], request_timeout=ANSWER_SECONDS)
+    if not configs[broker].result(ANSWER_SECONDS)[AUTHORIZER].value:
+        raise AccessError(NO_AUTHORIZER)
+
+
 def _explained(error: KafkaException) -> str:
     code = error.args[0].code()
     if code == KafkaError.SECURITY_DISABLED:
-        return "the broker has no authorizer, so everybody may do everything: set authorizer.class.name"
+        return NO_AUTHORIZER
     if code == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
         return "access lists are the affair of a principal that may Alter the cluster, or of a super user"
     return f"the broker's access lists: {error.args[0].str()}"

@@ -27,12 +27,14 @@ async def prepare_buckets(settings: StoreSettings, *, say: Say) -> None:
     async with open_s3_client(settings.s3) as client:
         listed = await client.list_buckets()
         there = {bucket["Name"] for bucket in listed["Buckets"]}
-        for bucket in _buckets_of(settings):
+        buckets = _buckets_of(settings)
+        for bucket in buckets:
             if bucket not in there:
                 await client.create_bucket(Bucket=bucket)
                 say(f"made the bucket {bucket}")
         for bucket, prefixes in published(settings).items():
             await _publish(client, bucket, prefixes)
+        say(f"{', '.join(buckets)}: as the settings say")
 
 
 def published(settings: StoreSettings) -> dict[str, list[str]]:

@@ -33,6 +33,7 @@ from imagelane.ops.command_line import (
 )
 from imagelane.ops.commanding import Command, command, customer_of
 from imagelane.ops.delivery import DeliveryError
+from imagelane.ops.refusals import told
 from imagelane.platform.latest_records import ReadingTooLongError
 
 WRONG_USAGE: Final = 2
@@ -143,10 +144,8 @@ def _send(
         if question is not None:
             typer.confirm(question.format(whose), abort=True)
         command(settings.kafka, event)
-    except KafkaException as error:
-        fail(error.args[0].str())
-    except (DeliveryError, ReadingTooLongError) as error:
-        fail(str(error))
+    except (KafkaException, DeliveryError, ReadingTooLongError) as error:
+        fail(told(error))
     if as_json:
         typer.echo(encode(event))
         return

@@ -39,6 +39,7 @@ from imagelane.ops.letter_page import (
     summary,
     whole,
 )
+from imagelane.ops.refusals import told
 from imagelane.ops.wide import wide_console
 from imagelane.platform.latest_records import ReadingTooLongError
 from imagelane.platform.settings import KafkaSettings, load_or_exit
@@ -294,7 +295,5 @@ def _parsed(name: str, parse: Any, text: str) -> Any:
 def _spoken_errors() -> Iterator[None]:
     try:
         yield
-    except KafkaException as error:
-        fail(error.args[0].str())
-    except (DeliveryError, ReadingTooLongError, UnreadableRecordError) as error:
-        fail(str(error))
+    except (KafkaException, DeliveryError, ReadingTooLongError, UnreadableRecordError) as error:
+        fail(told(error))

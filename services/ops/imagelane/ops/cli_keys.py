@@ -18,6 +18,7 @@ from imagelane.ops import key_records
 from imagelane.ops.command_line import CommandSettings, fail, in_words
 from imagelane.ops.delivery import DeliveryError
 from imagelane.ops.key_records import ApiKeyError
+from imagelane.ops.refusals import told
 from imagelane.platform.key_log import read_keys
 from imagelane.platform.latest_records import ReadingTooLongError
 from imagelane.platform.notify_settings import NotifySigningSettings, secrets_of
@@ -74,7 +75,7 @@ def create(
             expires_at=expires_at,
         )
     except EXPECTED as error:
-        fail(str(error))
+        fail(told(error))
     if as_json:
         typer.echo(msgspec.json.encode({"key": token, **_told(key)}).decode())
         return
@@ -91,18 +92,16 @@ def list_keys(
     try:
         ring = read_keys(load_or_exit(CommandSettings).kafka)
     except EXPECTED as error:
-        fail(str(error))
+        fail(told(error))
     keys = [key for key in ring.all() if customer in (None, key.customer_id)]
     width = max((len(_whose(key)) for key in keys), default=0)
     for key in keys:
-        told = _told(key)
+        one = _told(key)
         if as_json:
-            typer.echo(msgspec.json.encode(told).decode())
+            typer.echo(msgspec.json.encode(one).decode())
         else:
             scopes = ",".join(key.scopes)
-            line = (
-                f"{key.key_id}  {told['state']:8}  {scopes:12}  {_whose(key):{width}}  {key.name}"
-            )
+            line = f"{key.key_id}  {one['state']:8}  {scopes:12}  {_whose(key):{width}}  {key.name}"
             typer.echo(line)
 
 
@@ -118,7 +117,7 @@ def revoke(
     try:
         key_records.revoke(load_or_exit(CommandSettings).kafka, key_id)
     except EXPECTED as error:
-        fail(str(error))
+        fail(told(error))
     typer.echo(f"{key_id} is revoked")
 
 
@@ -134,8 +133,8 @@ def notify_secret(
         fail("IMAGELANE_NOTIFY_SIGNING__SECRET_FILES: there is no master secret", code=2)
     shown = secrets_of(masters, customer)
     if as_json:
-        told = {"customer_id": customer, "secrets": shown}
-        typer.echo(msgspec.json.encode(told).decode())
+        answer = {"customer_id": customer, "secrets": shown}
+        typer.echo(msgspec.json.encode(answer).decode())
         return
     for secret in shown:
         typer.echo(secret)

@@ -37,12 +37,17 @@ from imagelane.ops.delivery import DeliveryError
 from imagelane.ops.lane_table import lane_table, standstill_of
 from imagelane.ops.lane_watching import watch
 from imagelane.ops.lanes import LaneFollower, LaneView, effect_of, lane_of, lanes, view_of
+from imagelane.ops.refusals import told
 from imagelane.ops.wide import wide_console
 from imagelane.platform.latest_records import ReadingTooLongError
 
 SHOW: Final = "show"
 WAIT_SECONDS: Final = 30.0
 WRONG_USAGE: Final = 2
+SPOKEN: Final = (
+    *(KafkaException, topics.TopicsError, DeliveryError),
+    *(ReadingTooLongError, GatewayError),
+)
 CONSEQUENCES: Final = {
     "retry": "call {seq} with its {images} images is sent again, under the same key and reference",
     "treat_as_done": "the {images} images of call {seq} count as delivered; nobody asks the API",
@@ -236,9 +241,7 @@ def _warn_of_topics(settings: CommandSettings) -> None:
 def _spoken_errors() -> Iterator[None]:
     try:
         yield
-    except KafkaException as error:
-        fail(error.args[0].str())
-    except (topics.TopicsError, DeliveryError, ReadingTooLongError, GatewayError) as error:
-        fail(str(error))
+    except SPOKEN as error:
+        fail(told(error))
     except KeyboardInterrupt:
         raise typer.Exit from None

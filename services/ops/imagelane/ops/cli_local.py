@@ -142,6 +142,10 @@ def _print_hints(show: Progress, stack: LocalStack) -> None:
         "or",
         "imagelane submit list.txt --customer acme --wait   # finds gateway and key in this folder",
     )
+    if stack.kafka.security.secures:
+        show.say(
+            "kcat", "needs librdkafka 2.6.1 to log in: docs/kafka-security.md if yours is older"
+        )
     show.say("look", f"{kcat} -C -t processed -f '%k %s\\n'")
     show.say("results", str(stack.results))
     for name, port in stack.health_ports.items():

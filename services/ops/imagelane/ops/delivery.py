@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from msgspec import Struct
 
 from imagelane.contracts.codec import Headers
+from imagelane.ops.refusals import told
 from imagelane.platform.groups import client_properties
 from imagelane.platform.producer import PRODUCER_DEFAULTS
 from imagelane.platform.settings import KafkaSettings
@@ -77,7 +78,7 @@ def deliver(settings: KafkaSettings, letters: Iterable[Letter]) -> list[Place]:
     for letter in letters:
         _produce(producer, settings, letter, report)
     if producer.flush(FLUSH_SECONDS + 1) or problems:
-        reason = problems[0].str() if problems else "no answer"
+        reason = told(KafkaException(problems[0])) if problems else "no answer"
         raise DeliveryError(f"no delivery to {settings.bootstrap_servers}: {reason}")
     return places
 
@@ -104,6 +105,6 @@ def _produce(producer: Producer, settings: KafkaSettings, letter: Letter, report
         except BufferError:
             producer.poll(POLL_SECONDS)
         except KafkaException as error:
-            raise DeliveryError(error.args[0].str()) from error
+            raise DeliveryError(told(error)) from error
         else:
             return

@@ -24,6 +24,7 @@ from imagelane.core.topology import Expected, recorded_topics
 from imagelane.ops.consumer_groups import ConsumerGroups
 from imagelane.ops.delivery import DeliveryError
 from imagelane.ops.open_business import open_business
+from imagelane.ops.refusals import told
 from imagelane.ops.rehousing import HOMES, CopyError, Rehousing
 from imagelane.ops.topics import Deployment, look
 from imagelane.ops.topology_record import record_of, write_record
@@ -69,7 +70,9 @@ class Migration:
             self._move(deployment, record)
             self._end(deployment)
         except (KafkaException, ReadingTooLongError, DeliveryError, CopyError) as error:
-            raise NotReadyError(f"{error}; what is done so far stays: call it again") from error
+            raise NotReadyError(
+                f"{told(error)}; what is done so far stays: call it again"
+            ) from error
 
     # Before anything changes
 

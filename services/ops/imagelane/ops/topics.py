@@ -27,6 +27,7 @@ from imagelane.core.topology import (
     topic_differences,
 )
 from imagelane.ops.delivery import DeliveryError
+from imagelane.ops.refusals import told
 from imagelane.ops.topology_record import record_of, says_the_same, write_record
 from imagelane.platform.broker_topics import found_topics, topic_configs
 from imagelane.platform.groups import KafkaStartError, admin_client, require_topics
@@ -114,16 +115,19 @@ def check(settings: KafkaSettings, *, deployment_id: str = DEFAULT_DEPLOYMENT) -
     return all_differences(look(settings, deployment_id))
 
 
-def look(settings: KafkaSettings, deployment_id: str) -> Deployment:
-    """The deployment as it is now. Raises `TopicsError`."""
-    files = read_topic_files(schemas_folder())
+def look(
+    settings: KafkaSettings, deployment_id: str, only: Collection[str] | None = None
+) -> Deployment:
+    """The deployment as it is now, or `only` these topics of it. Raises `TopicsError`."""
+    every = read_topic_files(schemas_folder())
+    files = {name: file for name, file in every.items() if only is None or name in only}
     try:
         require_topics(settings, [])
         admin = admin_client(settings)
         found = found_topics(admin, settings, files)
         record = read_record(settings) if TOPOLOGY in found else None
     except (KafkaException, KafkaStartError, ReadingTooLongError, TopologyError) as error:
-        raise TopicsError(str(error)) from error
+        raise TopicsError(told(error)) from error
     return Deployment(settings, admin, expected_of(settings, deployment_id), files, found, record)
 
 
@@ -161,7 +165,7 @@ def _made(name: str, future: Future[None]) -> bool:
     except KafkaException as error:
         if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return False
-        raise TopicsError(f"{name} could not be made: {error.args[0].str()}") from error
+        raise TopicsError(f"{name} could not be made: {told(error)}") from error
     return True
 
 
@@ -184,7 +188,7 @@ def all_differences(deployment: Deployment) -> list[Difference]:
     try:
         configs = topic_configs(deployment.admin, settings, found) if found else {}
     except KafkaException as error:
-        raise TopicsError(f"the topics' configuration: {error.args[0].str()}") from error
+        raise TopicsError(f"the topics' configuration: {told(error)}") from error
     differences = deployment.differences()
     for name, topic in found.items():
         few = replica_difference(topic, settings.replication_factor)

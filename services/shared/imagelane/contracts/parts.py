@@ -59,10 +59,16 @@ class Original(Struct, frozen=True, kw_only=True):
 
 
 class Output(Struct, frozen=True, kw_only=True):
-    """One named result of an image, publicly readable at `url`."""
+    """One named result of an image."""
 
     name: Annotated[Name, Meta(description="The output's name in the recipe.")]
-    url: Annotated[str, Meta(description="Its public address.")]
+    url: Annotated[
+        str,
+        Meta(
+            description="Its address. Everybody can read it there, or, where the destination's access is `presigned`,"
+            " whoever is handed the address out with a signature: here it has none."
+        ),
+    ]
     content_type: Annotated[str, Meta(description="Its media type.")]
     width: Annotated[int, Meta(ge=1, description="In pixels.")]
     height: Annotated[int, Meta(ge=1, description="In pixels.")]

@@ -113,7 +113,7 @@ class JobStatus(Struct, frozen=True, kw_only=True):
 
 
 class ImageOutput(Struct, frozen=True, kw_only=True):
-    """One result of an image, publicly readable at `url`."""
+    """One result of an image, for whoever has its `url`; of a closed destination, as long as its signature lasts."""
 
     name: str
     url: str

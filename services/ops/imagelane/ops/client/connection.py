@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr
 from yarl import URL
 
 from imagelane.ops.command_line import fail
+from imagelane.platform.secret_files import read_secret
 from imagelane.platform.settings import EnvironmentSettings, load_or_exit
 
 WRONG_USAGE: Final = 2
@@ -129,7 +130,7 @@ def _key(option: Path | None, settings: ClientSettings, *, is_local: bool) -> tu
 
 def _read(name: str, file: Path) -> str:
     try:
-        return file.read_text("utf-8").strip()
+        return read_secret(file)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         fail(f"{name}: {file}: {reason}", WRONG_USAGE)

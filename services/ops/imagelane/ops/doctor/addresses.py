@@ -20,6 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
 
 from imagelane.contracts.topic_files import read_topic_files, schemas_folder
 from imagelane.dispatcher.settings import BatchApiSettings, DispatcherSettings
+from imagelane.ops.doctor.core.access import visible_topics
 from imagelane.ops.doctor.core.batch_api import Answer, ApiSeen, judge_batch_api
 from imagelane.ops.doctor.core.clocks import ClockSeen, judge_clocks
 from imagelane.ops.doctor.core.findings import Report
@@ -149,7 +150,7 @@ def look_at_clocks(subject: Subject) -> Report:
     seen = asyncio.run(_http_clocks(_tellers(subject)))
     if subject.kafka is not None:
         with suppress(KafkaException):  # the other checks say that the broker does not answer
-            seen += _record_clocks(subject.kafka)
+            seen += _record_clocks(subject.kafka, subject.login)
     return judge_clocks(seen)
 
 
@@ -174,10 +175,11 @@ async def _http_clocks(tellers: Mapping[str, str]) -> list[ClockSeen]:
     ]
 
 
-def _record_clocks(settings: KafkaSettings) -> list[ClockSeen]:
+def _record_clocks(settings: KafkaSettings, login: str) -> list[ClockSeen]:
     """Records from the future: their producer's clock is ahead, or the broker's where that stamps them."""
     admin = admin_client(settings)
-    found = found_topics(admin, settings, read_topic_files(schemas_folder()))
+    files = read_topic_files(schemas_folder()).values()
+    found = found_topics(admin, settings, visible_topics(login, files))
     wanted = {
         TopicPartition(settings.topic(name), number): NEWEST
         for name, topic in found.items()

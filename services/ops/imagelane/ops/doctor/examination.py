@@ -59,9 +59,11 @@ def looks(subject: Subject) -> dict[str, Look]:
         "settings": lambda: _settings(subject),
         "secrets": lambda: look_at_secret_files(subject.secret_files),
         "brokers": (lambda: look_at_brokers(kafka)) if kafka else None,
-        "topics": (lambda: look_at_topics(kafka, deployment)) if kafka else None,
+        "topics": (lambda: look_at_topics(kafka, deployment, subject.login)) if kafka else None,
         "access": (lambda: look_at_access(kafka, subject.login)) if kafka else None,
-        "groups": (lambda: look_at_groups(kafka, trackers=trackers)) if kafka else None,
+        "groups": (lambda: look_at_groups(kafka, subject.login, trackers=trackers))
+        if kafka
+        else None,
         "store": (lambda: look_at_store(store)) if store else None,
         "database": (lambda: look_at_database(database)) if database else None,
         "batch-api": (lambda: look_at_batch_api(api, dispatcher)) if api else None,

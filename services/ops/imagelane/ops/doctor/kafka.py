@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -15,7 +15,13 @@ from confluent_kafka.admin import AdminClient
 from imagelane.contracts.topic_files import read_topic_files, schemas_folder
 from imagelane.ops import topics
 from imagelane.ops.consumer_groups import ConsumerGroups
-from imagelane.ops.doctor.core.access import EVERYTHING, AccessSeen, judge_access
+from imagelane.ops.doctor.core.access import (
+    EVERYTHING,
+    AccessSeen,
+    judge_access,
+    visible_groups,
+    visible_topics,
+)
 from imagelane.ops.doctor.core.brokers import BrokerSeen, judge_brokers
 from imagelane.ops.doctor.core.findings import Report
 from imagelane.ops.doctor.core.groups import GROUPS, GroupSeen, judge_groups
@@ -82,14 +88,22 @@ class _Heard(logging.Handler):
             self.versions[int(found[1])] = int(found[2])
 
 
-def look_at_topics(settings: KafkaSettings, deployment_id: str) -> Report:
-    """Compares them with files, settings and record. Raises `TopicsError` and `KafkaException`."""
-    deployment = topics.look(settings, deployment_id)
+def look_at_topics(settings: KafkaSettings, deployment_id: str, login: str) -> Report:
+    """Compares them with files, settings and record, as far as the login may see them.
+
+    Raises `TopicsError` and `KafkaException`.
+    """
+    files = read_topic_files(schemas_folder()).values()
+    visible = visible_topics(login, files)
+    if not visible:
+        return Report(skipped=f"{login!r} may not see how the topics were made: look as `ops`")
+    deployment = topics.look(settings, deployment_id, visible)
     differences = [(one.topic, one.what) for one in topics.all_differences(deployment)]
     names = [settings.topic(name) for name in deployment.found]
     partitions = list(_partitions(deployment.admin, names)) if names else []
     whose = deployment.record.deployment_id if deployment.record else ""
-    return judge_topics(TopicsSeen(differences, partitions, whose, settings.topic_prefix))
+    unseen = len(files) - len(visible)
+    return judge_topics(TopicsSeen(differences, partitions, whose, settings.topic_prefix, unseen))
 
 
 def _partitions(admin: AdminClient, names: list[str]) -> Iterator[PartitionSeen]:
@@ -134,24 +148,32 @@ def _allowed(answer: Any) -> Iterator[frozenset[str] | None]:
         yield frozenset(one.name for one in operations or ())
 
 
-def look_at_groups(settings: KafkaSettings, *, trackers: bool) -> Report:
-    """Who is in them, and what waits. Raises `KafkaException`.
+def look_at_groups(settings: KafkaSettings, login: str, *, trackers: bool) -> Report:
+    """Who is in those that the login may ask for, and what waits. Raises `KafkaException`.
 
     `trackers`: whether they share partitions by a group, as on PostgreSQL. They commit nothing to
     Kafka, so what waits for them is told of their database.
     """
+    every = [*GROUPS, *([TRACKER] if trackers else [])]
+    visible = visible_groups(login, every)
+    if not visible:
+        return Report(skipped=f"{login!r} is in no group and may ask for none: look as `ops`")
     members = ConsumerGroups(admin_client(settings), settings).members()
-    seen = asyncio.run(_groups(settings, members))
-    if trackers:
+    seen = asyncio.run(_groups(settings, members, visible))
+    if TRACKER in visible:
         group = settings.group(TRACKER)
         seen.append(GroupSeen(group, members.get(group, 0), None))
-    return judge_groups(seen)
+    return judge_groups(seen, unseen=len(every) - len(visible))
 
 
-async def _groups(settings: KafkaSettings, members: dict[str, int]) -> list[GroupSeen]:
+async def _groups(
+    settings: KafkaSettings, members: dict[str, int], visible: Collection[str]
+) -> list[GroupSeen]:
     lag = LagReader(settings)
     seen = []
     for service, its_topics in GROUPS.items():
+        if service not in visible:
+            continue
         group = settings.group(service)
         unread = await _unread(lag, service, its_topics)
         seen.append(GroupSeen(group, members.get(group, 0), unread))

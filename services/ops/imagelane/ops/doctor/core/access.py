@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from imagelane.contracts.topic_files import TopicFile
+from imagelane.contracts.topics import TOPOLOGY
 from imagelane.ops.access import OPERATOR, rules_of
 from imagelane.ops.doctor.core.findings import Finding, Report
 
+GROUP: Final = "imagelane-"
 EVERYTHING: Final = frozenset(
     {"READ", "WRITE", "CREATE", "DELETE", "ALTER", "DESCRIBE", "DESCRIBE_CONFIGS", "ALTER_CONFIGS"}
 )
 _words: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
-STEP: Final = "docs/deploying.md, “Kubernetes”: the access lists follow from schemas/topics"
+STEP: Final = (
+    "`imagelane topics access --apply` as the brokers' administrator; docs/kafka-security.md"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ def judge_access(
 ) -> Report:
     """`service`: whose login it is; `ops` is a person's, who reads everything."""
     if not seen.limits_anybody and service == OPERATOR:
-        return Report(("this login may do everything: `--as SERVICE` looks with a service's",))
+        fact = "this login may do everything, as `ops` has to; `imagelane topics access` looks at the services'"
+        return Report((fact,))
     if not seen.limits_anybody:
         fact = "this login may do everything with every topic: nothing keeps the services apart"
         return Report((fact,))
@@ -44,6 +49,24 @@ def judge_access(
     ]
     named = [Finding(prefix + one.where, one.what, one.next_step) for one in findings]
     return Report((f"looked at as the login of {service!r}",), tuple(named))
+
+
+def visible_topics(login: str, files: Collection[TopicFile]) -> frozenset[str]:
+    """Which topics, with their configuration, the login may see. The record of the topology is among them, or none."""
+    named = {
+        rule.name
+        for rule in rules_of(login, files)
+        if rule.kind == "topic" and {"DescribeConfigs", "All"} & {*rule.operations}
+    }
+    return frozenset(named if TOPOLOGY in named else ())
+
+
+def visible_groups(login: str, groups: Collection[str]) -> frozenset[str]:
+    """Which of these services' groups the login may ask for, with the topics that they read."""
+    if login == OPERATOR:
+        return frozenset(groups)
+    rules = {rule.name for rule in rules_of(login, ()) if rule.kind == "group"}
+    return frozenset(one for one in groups if f"{GROUP}{one}" in rules)
 
 
 def needed(topic: str, service: str, files: Collection[TopicFile]) -> frozenset[str]:

@@ -29,9 +29,14 @@ class GroupSeen:
     unread: int | None
 
 
-def judge_groups(seen: Sequence[GroupSeen]) -> Report:
-    """A group without members is a finding; what waits for one that has them is a fact."""
+def judge_groups(seen: Sequence[GroupSeen], *, unseen: int = 0) -> Report:
+    """A group without members is a finding; what waits for one that has them is a fact.
+
+    `unseen`: how many groups the login may not ask for.
+    """
     facts = [f"{one.group}: {one.members} members, {_waiting(one)}" for one in seen if one.members]
+    if unseen:
+        facts.append(f"{unseen} more are not this login's to see: `ops` looks at all of them")
     return Report(tuple(facts), tuple(_deserted(seen)))
 
 

@@ -15,6 +15,13 @@ MADE_BEFORE: Final = "though it was made"
 MADE_ANEW: Final = "made anew"
 NO_RECORD: Final = "has no record"
 WRONG_CONFIG: Final = "the file says"
+WRONG_COUNT: Final = "_PARTITIONS says"
+STEPS: Final = {
+    REPLICAS: f"more copies by `kafka-reassign-partitions`, or the true number as {REPLICAS}",
+    WRONG_COUNT: "if the record has the topics' own count, set the variable to it, here and for every service;"
+    f" else {PAGE}",
+}
+"""By words of the difference, where the step is the same for every topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,8 @@ class TopicsSeen:
     """Whose topics the record says they are; empty without a record."""
     prefix: str = ""
     """Of the deployment, which stands before every topic's name."""
+    unseen: int = 0
+    """How many topics this login may not see."""
 
 
 def judge_topics(seen: TopicsSeen) -> Report:
@@ -46,6 +55,8 @@ def judge_topics(seen: TopicsSeen) -> Report:
     facts = [f"{len(topics)} topics with {len(seen.partitions)} partitions"]
     if seen.deployment_id:
         facts.append(f"recorded as the deployment {seen.deployment_id!r}'s")
+    if seen.unseen:
+        facts.append(f"{seen.unseen} more are not this login's to see: `ops` looks at all of them")
     different = [Finding(topic, what, _step(topic, what, seen)) for topic, what in seen.differences]
     return Report(tuple(facts), (*different, *_copies(seen.partitions)))
 
@@ -56,11 +67,12 @@ def _step(topic: str, what: str, seen: TopicsSeen) -> str:
     if MADE_BEFORE in what or MADE_ANEW in what:
         name = topic.removeprefix(seen.prefix)
         return f"stop every service, then `imagelane topics accept {name}`; read {PAGE} before"
-    if REPLICAS in what:
-        return f"more copies by `kafka-reassign-partitions`, or the true number as {REPLICAS}"
     if WRONG_CONFIG in what:
         name = what.split(maxsplit=1)[0]
         return f"`kafka-configs --alter --entity-type topics --entity-name {topic}` sets {name}; {PAGE}"
+    for words, step in STEPS.items():
+        if words in what:
+            return step
     if seen.deployment_id and "deployment" in what:
         return "give this deployment an IMAGELANE_KAFKA__TOPIC_PREFIX of its own"
     return f"stop the services and look into {PAGE}, before anything else"

@@ -130,6 +130,15 @@ def consumer_properties(settings: KafkaSettings, service: str) -> dict[str, Prop
     }
 
 
+def connect(admin: AdminClient) -> None:
+    """Blocks until a new client knows the broker, for 15 seconds at most. Raises `KafkaException`.
+
+    What is asked of it afterwards has the patience of an answer, not of a connection: one answer of a name server
+    that is lost on a busy node is asked for again after five seconds.
+    """
+    admin.list_topics(timeout=REACH_SECONDS)
+
+
 def require_topics(settings: KafkaSettings, topics: Sequence[str]) -> None:
     """Blocks until the broker has answered that all the topics exist, for 15 seconds at most.
 

@@ -45,16 +45,19 @@ class ReadingTooLongError(Exception):
 
 
 def read_records(
-    settings: KafkaSettings, topic: str, starts: Mapping[int, int] | None = None
+    settings: KafkaSettings,
+    topic: str,
+    starts: Mapping[int, int] | None = None,
+    admin: AdminClient | None = None,
 ) -> Iterator[Message]:
     """Every record of the topic (named without prefix) from its beginning to its present end.
 
     With `starts`, from there on instead, and only of those partitions. Of each partition in its
-    order, committed ones only. Raises `KafkaException`, and `ReadingTooLongError` when for a
-    minute nothing has come.
+    order, committed ones only. `admin` may be a client that is connected already. Raises
+    `KafkaException`, and `ReadingTooLongError` when for a minute nothing has come.
     """
     name = settings.topic(topic)
-    admin = admin_client(settings)
+    admin = admin or admin_client(settings)
     if starts is None:
         starts = start_offsets(admin, settings, topic)
     ends = end_offsets(admin, settings, topic)
@@ -80,7 +83,11 @@ def read_records(
 
 
 def latest_records(
-    settings: KafkaSettings, topic: str, *, partition: int | None = None
+    settings: KafkaSettings,
+    topic: str,
+    *,
+    partition: int | None = None,
+    admin: AdminClient | None = None,
 ) -> dict[Place, bytes]:
     """The newest value of each key that has one; of all partitions, or of one.
 
@@ -88,10 +95,10 @@ def latest_records(
     """
     starts: dict[int, int] | None = None
     if partition is not None:
-        first = start_offsets(admin_client(settings), settings, topic)
+        first = start_offsets(admin or admin_client(settings), settings, topic)
         starts = {at: start for at, start in first.items() if at == partition}
     latest: dict[Place, bytes] = {}
-    for message in read_records(settings, topic, starts):
+    for message in read_records(settings, topic, starts, admin):
         place = cast(int, message.partition()), message.key() or b""
         value = message.value()
         if value is None:

@@ -30,7 +30,7 @@ PRODUCER_DEFAULTS: Final[dict[str, str | int | bool]] = {
     "message.max.bytes": 100_000_000,  # the topic decides: a dead letter is whatever was once taken
     "topic.metadata.refresh.interval.ms": 5_000,
 }
-BY_IMAGE: Final[dict[str, str | int]] = {"linger.ms": 100}
+BY_IMAGE: Final[dict[str, str | int]] = {"linger.ms": 50}
 """Overrides for a producer of an event per image: nobody waits for a single one, and each request that
 they share spares the broker and the next service as much CPU as several images (measured: 12 % of all)."""
 POLL_SECONDS: Final = 0.1

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from imagelane.contracts.codec import UnreadableRecordError, decode
 from imagelane.contracts.events import TopologyRecorded
@@ -21,7 +22,7 @@ from imagelane.core.topology import (
     replica_difference,
 )
 from imagelane.platform.broker_topics import found_topics, topic_configs
-from imagelane.platform.groups import KafkaStartError, admin_client, require_topics
+from imagelane.platform.groups import KafkaStartError, admin_client, connect, require_topics
 from imagelane.platform.latest_records import ReadingTooLongError, end_offsets, latest_records
 from imagelane.platform.rights import require_rights
 from imagelane.platform.settings import KafkaSettings, ServiceSettings
@@ -101,6 +102,7 @@ class TopologyWatch:
         names = [topic.name for topic in self._topics]
         await asyncio.to_thread(require_topics, self._settings, [TOPOLOGY, *names])
         try:
+            await asyncio.to_thread(connect, self._admin)
             await asyncio.to_thread(require_rights, self._admin, self._settings, self._rights)
             await self._look()
         except (KafkaException, ReadingTooLongError) as error:
@@ -158,7 +160,7 @@ class TopologyWatch:
             return
         end = sum(end_offsets(self._admin, self._settings, TOPOLOGY).values())
         if end != self._record_end:
-            self._record = read_record(self._settings)
+            self._record = read_record(self._settings, self._admin)
             self._record_end = end
 
     def _losses(self, found: dict[str, FoundTopic]) -> str:
@@ -198,9 +200,14 @@ def expected_of(kafka: KafkaSettings, deployment_id: str) -> Expected:
     )
 
 
-def read_record(settings: KafkaSettings) -> TopologyRecorded | None:
-    """The topology record. Raises `KafkaException`, `ReadingTooLongError` and `TopologyError`."""
-    values = list(latest_records(settings, TOPOLOGY).values())
+def read_record(
+    settings: KafkaSettings, admin: AdminClient | None = None
+) -> TopologyRecorded | None:
+    """The topology record. A connected `admin` spares a new client.
+
+    Raises `KafkaException`, `ReadingTooLongError` and `TopologyError`.
+    """
+    values = list(latest_records(settings, TOPOLOGY, admin=admin).values())
     if not values:
         return None
     try:

@@ -111,11 +111,15 @@ class Following:
             self._ledger.look()
             return
         self._ledger.write(changes, positions, _now_ms())
-        seconds, behind = time.perf_counter() - begun, reader.behind
+        seconds = time.perf_counter() - begun
         metrics.WRITING.observe(seconds)
         if self._spans is not None and records:
             self._spans.written(
-                changes, records=len(records), behind=behind, seconds=seconds, now_ms=_now_ms()
+                changes,
+                records=len(records),
+                behind=reader.behind,
+                seconds=seconds,
+                now_ms=_now_ms(),
             )
         for topic, read in Counter(record.topic for record in records).items():
             metrics.RECORDS.labels(topic).inc(read)

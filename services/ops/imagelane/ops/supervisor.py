@@ -23,12 +23,15 @@ Say = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run, under which name; how it is asked to end, and how long it may take to do so."""
+    """What to run, under which name; how it is asked to end, and how long it may take to do so.
+
+    Services end within five seconds, a dispatcher whose request for a call is under way within sixteen.
+    """
 
     name: str
     command: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
-    stop_seconds: float = 8.0
+    stop_seconds: float = 18.0
     stop_signal: signal.Signals = signal.SIGTERM
 
 

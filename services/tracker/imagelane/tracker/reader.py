@@ -44,7 +44,7 @@ POLL_RECORDS: Final = 1_000
 ANSWER_SECONDS: Final = 15.0
 UNHURRIED: Final[dict[str, Property]] = {"fetch.min.bytes": 65_536}
 """What comes is written twice a second, so no request need end with its first record: each names every
-partition of every topic, and with thirty of them a second they were a fifth of the broker's work."""
+partition of every topic, and thirty of them a second were 10 to 20 % of the broker's work (docs/performance.md)."""
 
 
 class Reader:

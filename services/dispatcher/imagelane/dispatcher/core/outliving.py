@@ -21,9 +21,8 @@ def outlived(lane: LaneRecorded, pursuit: Pursuit, moment: Moment) -> Verdict:
     """
     policy = moment.policy
     in_doubt = lane.ambiguous or pursuit.in_doubt
-    needed = policy.consistent_reads + moment.key_protects(
-        lane
-    )  # the first one came without a wait
+    # While the key protects, the first search comes without a wait, and so tells nothing.
+    needed = policy.consistent_reads + moment.key_protects(lane)
     if in_doubt and policy.can_search and pursuit.searches < needed:
         search = replace(pursuit, kind=Kind.FIND, after_seconds=policy.drain_seconds, in_doubt=True)
         return Verdict(search)

@@ -45,7 +45,7 @@ def judge_place(seen: PlaceSeen) -> Report:
         return Report((), (Finding(seen.variable, _failed(seen), _step(seen.step)),))
     facts = [f"{seen.name}: written, read back"]
     if seen.public_url and not seen.public_trouble:
-        facts.append(f"{seen.name}: public at {seen.public_url}")
+        facts.append(f"{seen.name}: served at {seen.public_url}")
     if seen.left_behind:
         facts.append(
             f"{seen.name}: the probe object stays, this login may not delete ({seen.left_behind})"

@@ -21,7 +21,7 @@ from imagelane.batcher.settings import Settings
 from imagelane.batcher.spans import ImageWaits
 from imagelane.contracts import topics
 from imagelane.contracts.topic_files import read_topic_files, schemas_folder
-from imagelane.platform.bounded_end import END_SECONDS, BoundedEnd
+from imagelane.platform.bounded_end import END_SECONDS, UNBOUNDED, End
 from imagelane.platform.health import serving
 from imagelane.platform.health_groups import GroupPart
 from imagelane.platform.lag import LagReader
@@ -40,14 +40,14 @@ DRAIN_SECONDS: Final = 20.0
 LAST_FLUSH_SECONDS: Final = 3.0
 
 
-async def run(settings: Settings, stop: asyncio.Event) -> None:
+async def run(settings: Settings, stop: asyncio.Event, end: End = UNBOUNDED) -> None:
     """Runs one worker until `stop`. Leaves by itself, with a code, when it must not go on."""
     check_retention(settings.batcher, read_topic_files(schemas_folder()))
     with open_tracing(SERVICE, settings.kafka) as tracing:
-        await _run(settings, stop, tracing)
+        await _run(settings, stop, end, tracing)
 
 
-async def _run(settings: Settings, stop: asyncio.Event, tracing: Tracing | None) -> None:
+async def _run(settings: Settings, stop: asyncio.Event, end: End, tracing: Tracing | None) -> None:
     topology = TopologyWatch(settings, SERVICE)
     await topology.require()
     app = create_app(settings)
@@ -103,7 +103,7 @@ async def _run(settings: Settings, stop: asyncio.Event, tracing: Tracing | None)
             group.run(),
         )
         # Without a broker Faust never stops: one of its threads waits on. Nobody needs it to, see Outbox.
-        BoundedEnd().within(END_SECONDS)
+        end.within(END_SECONDS)
     inlet.flush()
     ownership.shut()
     await outbox.drained(LAST_FLUSH_SECONDS)

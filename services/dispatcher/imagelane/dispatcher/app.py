@@ -29,7 +29,7 @@ from imagelane.dispatcher.settings import Settings
 from imagelane.dispatcher.spans import CallSpans
 from imagelane.dispatcher.turn import Rules
 from imagelane.dispatcher.watchdog import Watchdog
-from imagelane.platform.bounded_end import BoundedEnd
+from imagelane.platform.bounded_end import UNBOUNDED, End
 from imagelane.platform.groups import configure_group
 from imagelane.platform.health import serving
 from imagelane.platform.health_groups import GroupPart
@@ -42,7 +42,7 @@ from imagelane.platform.tracing import open_tracing
 LEAVING_SECONDS: Final = 0.5
 
 
-async def run(settings: Settings, stop: asyncio.Event) -> None:
+async def run(settings: Settings, stop: asyncio.Event, end: End = UNBOUNDED) -> None:
     """Makes calls until `stop` is set. Raises whatever it cannot go on from."""
     kafka, own = settings.kafka, settings.dispatcher
     check_retention(own, read_topic_files(schemas_folder()))
@@ -95,7 +95,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         watching = [
             tasks.create_task(group.run()),
             tasks.create_task(topology.observe()),
-            tasks.create_task(end_in_time(stop, BoundedEnd(), lambda: caller.sending)),
+            tasks.create_task(end_in_time(stop, end, lambda: caller.sending)),
         ]
         if spans is not None:
             watching.append(tasks.create_task(spans.run()))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
+
+from imagelane.platform.bounded_end import End
 
 SENDING_SECONDS: Final = 12.0
 """For the answer to a request for a call, and for writing it down: without it the next process, or at level D a
@@ -12,14 +14,6 @@ person, has to find out. With what comes after it, well within the 45 seconds th
 REST_SECONDS: Final = 4.0
 """For leaving the group, telling the batcher, the last spans. Whoever waits in vain for one of them loses nothing."""
 LOOK_SECONDS: Final = 0.1
-
-
-class End(Protocol):
-    """Whatever ends the process; `BoundedEnd` does."""
-
-    def within(self, seconds: float) -> None:
-        """At the latest so many seconds from now."""
-        ...
 
 
 async def end_in_time(stop: asyncio.Event, end: End, is_sending: Callable[[], bool]) -> None:

@@ -17,7 +17,7 @@ from imagelane.downloader.fetch import OriginalFetcher
 from imagelane.downloader.host_log import HostLog
 from imagelane.downloader.pipeline import Pipeline
 from imagelane.downloader.settings import Settings
-from imagelane.platform.bounded_end import END_SECONDS, BoundedEnd
+from imagelane.platform.bounded_end import END_SECONDS, UNBOUNDED, End
 from imagelane.platform.guarded_http import GuardedClient
 from imagelane.platform.health import serving
 from imagelane.platform.health_groups import GroupPart
@@ -38,7 +38,7 @@ MAX_RECORD_SECONDS: Final = 6 * 3_600.0
 """An image may have to wait for hours behind its slow server's others, or for the processor."""
 
 
-async def run(settings: Settings, stop: asyncio.Event) -> None:
+async def run(settings: Settings, stop: asyncio.Event, end: End = UNBOUNDED) -> None:
     """Fetches what is requested until `stop` is set. Raises whatever it cannot go on from."""
     _allow_all_descriptors()
     async with AsyncExitStack() as resources:
@@ -88,7 +88,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 tasks.create_task(leave_with(deliveries.failed)),
             ]
             await stop.wait()
-            BoundedEnd().within(END_SECONDS)
+            end.within(END_SECONDS)
             pipeline.close()
             await consumer.stop()  # what is under way has half a second to arrive
             for task in running:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from imagelane.contracts.topics import DOWNLOADED
-from imagelane.platform.bounded_end import END_SECONDS, BoundedEnd
+from imagelane.platform.bounded_end import END_SECONDS, UNBOUNDED, End
 from imagelane.platform.health import serving
 from imagelane.platform.health_groups import GroupPart
 from imagelane.platform.health_parts import StartPart, StorePart
@@ -29,7 +29,7 @@ from imagelane.processor.settings import Settings
 SERVICE: Final = "processor"
 
 
-async def run(settings: Settings, stop: asyncio.Event) -> None:
+async def run(settings: Settings, stop: asyncio.Event, end: End = UNBOUNDED) -> None:
     """Processes what is downloaded until `stop` is set. Raises whatever it cannot go on from."""
     async with AsyncExitStack() as resources:
         tracing = resources.enter_context(open_tracing(SERVICE, settings.kafka))
@@ -87,7 +87,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 tasks.create_task(leave_with(consumer.failed)),
             ]
             await stop.wait()
-            BoundedEnd().within(END_SECONDS)
+            end.within(END_SECONDS)
             pipeline.close()
             await consumer.stop()  # what is under way has half a second to be told
             for task in running:

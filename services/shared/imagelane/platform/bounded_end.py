@@ -11,7 +11,7 @@ import math
 import os
 import threading
 import time
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -22,8 +22,28 @@ END_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.1
 
 
+class End(Protocol):
+    """Whatever ends the process, or not."""
+
+    def within(self, seconds: float) -> None:
+        """At the latest so many seconds from now."""
+        ...
+
+
+class _NobodysEnd:
+    def within(self, seconds: float) -> None:
+        """Nothing happens."""
+
+
+UNBOUNDED: Final[End] = _NobodysEnd()
+"""For a service in a process of somebody else, who ends it."""
+
+
 class BoundedEnd:
-    """Ends the process, with 0, when the time that was given is over and it still runs."""
+    """Ends the process, with 0, when the time that was given is over and it still runs.
+
+    Only for who owns the process: a service's `__main__`.
+    """
 
     def __init__(self) -> None:
         self._at = math.inf

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from confluent_kafka import Producer
@@ -23,6 +24,8 @@ from imagelane.ops.cli import app
 from imagelane.platform.latest_records import read_records
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+PATIENCE_SECONDS: Final = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +58,8 @@ async def lanes(rig: Rig, *arguments: str) -> list[dict[str, Any]]:
 async def held(rig: Rig, customer: str) -> None:
     """The customer's first call is in doubt: its answer was lost."""
     rig.request(customer, 1, range(5))
-    for _ in range(100):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
         if [lane["state"] for lane in await lanes(rig)].count("held"):
             return
     pytest.fail("the lane was not held")

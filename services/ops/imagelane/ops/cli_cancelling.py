@@ -29,11 +29,11 @@ from imagelane.ops.command_line import (
     broker_settings,
     decider,
     fail,
+    spoken,
     valid,
 )
 from imagelane.ops.commanding import Command, command, customer_of
 from imagelane.ops.delivery import DeliveryError
-from imagelane.ops.refusals import told
 from imagelane.platform.latest_records import ReadingTooLongError
 
 WRONG_USAGE: Final = 2
@@ -132,7 +132,7 @@ def _send(
     if job is None and customer is None:
         fail("JOB or --customer is needed", WRONG_USAGE)
     settings = broker_settings()
-    try:
+    with spoken(KafkaException, DeliveryError, ReadingTooLongError):
         whose = customer if customer is not None else _owner(settings, str(job))
         fields = {
             "customer_id": whose,
@@ -144,8 +144,6 @@ def _send(
         if question is not None:
             typer.confirm(question.format(whose), abort=True)
         command(settings.kafka, event)
-    except (KafkaException, DeliveryError, ReadingTooLongError) as error:
-        fail(told(error))
     if as_json:
         typer.echo(encode(event))
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,7 +16,7 @@ from confluent_kafka import KafkaException
 
 from imagelane.contracts.codec import UnreadableRecordError
 from imagelane.contracts.dead_letters import DeadLetterDecided
-from imagelane.ops.command_line import By, CommandSettings, Yes, decider, fail, valid
+from imagelane.ops.command_line import By, CommandSettings, Yes, decider, fail, spoken, valid
 from imagelane.ops.dead_letters import (
     TOPICS,
     DeadLetter,
@@ -39,12 +38,12 @@ from imagelane.ops.letter_page import (
     summary,
     whole,
 )
-from imagelane.ops.refusals import told
 from imagelane.ops.wide import wide_console
 from imagelane.platform.latest_records import ReadingTooLongError
 from imagelane.platform.settings import KafkaSettings, load_or_exit
 
 CHUNK_LETTERS: Final = 200
+SPOKEN: Final = (KafkaException, DeliveryError, ReadingTooLongError, UnreadableRecordError)
 Decided = Mapping[Place, DeadLetterDecided]
 
 app = typer.Typer(
@@ -89,7 +88,7 @@ def list_letters(
     kafka = load_or_exit(CommandSettings).kafka
     counts: Counts = Counter()
     rows: list[Row] = []
-    with _spoken_errors():
+    with spoken(*SPOKEN):
         decided = decisions(kafka)
         for letter in dead_letters(kafka, wanted):
             decision = decided.get(letter.place)
@@ -121,7 +120,7 @@ def show(
     """Shows one letter whole: where it stood, why it is here, its headers and its value."""
     kafka = load_or_exit(CommandSettings).kafka
     wanted = _wanted([place], None, None, None, None, None)
-    with _spoken_errors():
+    with spoken(*SPOKEN):
         letter = next(dead_letters(kafka, wanted), None)
         if letter is None:
             fail(f"PLACE: no dead letter stood at {place}; those older than 30 days are gone")
@@ -219,7 +218,7 @@ class Verdict:
 
 def _decide(verdict: Verdict, choice: Choice, *, dry_run: bool, yes: bool) -> None:
     kafka = load_or_exit(CommandSettings).kafka
-    with _spoken_errors():
+    with spoken(*SPOKEN):
         decided = {} if choice.again else decisions(kafka)
         count = 0
         for letter in _chosen(kafka, choice, decided, say=True):
@@ -289,11 +288,3 @@ def _parsed(name: str, parse: Any, text: str) -> Any:
         return parse(text)
     except ValueError as error:
         fail(f"{name}: {error}", code=2)
-
-
-@contextmanager
-def _spoken_errors() -> Iterator[None]:
-    try:
-        yield
-    except (KafkaException, DeliveryError, ReadingTooLongError, UnreadableRecordError) as error:
-        fail(told(error))

@@ -15,10 +15,9 @@ from imagelane.contracts.fields import CustomerId, Text255
 from imagelane.contracts.keys import KeyRecorded, Scope
 from imagelane.core.api_keys import is_live
 from imagelane.ops import key_records
-from imagelane.ops.command_line import CommandSettings, fail, in_words
+from imagelane.ops.command_line import CommandSettings, fail, in_words, spoken
 from imagelane.ops.delivery import DeliveryError
 from imagelane.ops.key_records import ApiKeyError
-from imagelane.ops.refusals import told
 from imagelane.platform.key_log import read_keys
 from imagelane.platform.latest_records import ReadingTooLongError
 from imagelane.platform.notify_settings import NotifySigningSettings, secrets_of
@@ -66,7 +65,7 @@ def create(
     if customer is not None:
         _check("--customer", customer, CustomerId)
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
-    try:
+    with spoken(*EXPECTED):
         key, token = key_records.create(
             load_or_exit(CommandSettings).kafka,
             name=name,
@@ -74,8 +73,6 @@ def create(
             scopes=scopes,
             expires_at=expires_at,
         )
-    except EXPECTED as error:
-        fail(told(error))
     if as_json:
         typer.echo(msgspec.json.encode({"key": token, **_told(key)}).decode())
         return
@@ -89,10 +86,8 @@ def list_keys(
     as_json: AsJson = False,
 ) -> None:
     """Lists all keys, without their secrets."""
-    try:
+    with spoken(*EXPECTED):
         ring = read_keys(load_or_exit(CommandSettings).kafka)
-    except EXPECTED as error:
-        fail(told(error))
     keys = [key for key in ring.all() if customer in (None, key.customer_id)]
     width = max((len(_whose(key)) for key in keys), default=0)
     for key in keys:
@@ -114,10 +109,8 @@ def revoke(
     key_id: Annotated[str, typer.Argument(help="The key's id: the part between the underscores.")],
 ) -> None:
     """Ends a key, everywhere within a second."""
-    try:
+    with spoken(*EXPECTED):
         key_records.revoke(load_or_exit(CommandSettings).kafka, key_id)
-    except EXPECTED as error:
-        fail(told(error))
     typer.echo(f"{key_id} is revoked")
 
 

@@ -31,13 +31,13 @@ from imagelane.ops.command_line import (
     broker_settings,
     decider,
     fail,
+    spoken,
     valid,
 )
 from imagelane.ops.delivery import DeliveryError
 from imagelane.ops.lane_table import lane_table, standstill_of
 from imagelane.ops.lane_watching import watch
 from imagelane.ops.lanes import LaneFollower, LaneView, effect_of, lane_of, lanes, view_of
-from imagelane.ops.refusals import told
 from imagelane.ops.wide import wide_console
 from imagelane.platform.latest_records import ReadingTooLongError
 
@@ -239,9 +239,8 @@ def _warn_of_topics(settings: CommandSettings) -> None:
 
 @contextmanager
 def _spoken_errors() -> Iterator[None]:
-    try:
-        yield
-    except SPOKEN as error:
-        fail(told(error))
-    except KeyboardInterrupt:
-        raise typer.Exit from None
+    with spoken(*SPOKEN):
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise typer.Exit from None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import getpass
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Final, NoReturn, TypeVar
 
 import msgspec
@@ -12,6 +13,7 @@ import typer
 from pydantic import Field
 
 from imagelane.contracts.events import Event, ListSubmitted
+from imagelane.ops.refusals import told
 from imagelane.platform.settings import (
     DEFAULT_DEPLOYMENT,
     EnvironmentSettings,
@@ -52,6 +54,15 @@ def fail(text: str, code: int = 1) -> NoReturn:
     """Says the text on standard error and ends the command."""
     typer.echo(text, err=True)
     raise typer.Exit(code)
+
+
+@contextmanager
+def spoken(*kinds: type[Exception]) -> Iterator[None]:
+    """Ends the command with the words of an error of these kinds."""
+    try:
+        yield
+    except kinds as error:
+        fail(told(error))
 
 
 def valid(kind: type[E], fields: Mapping[str, object], names: Mapping[str, str]) -> E:

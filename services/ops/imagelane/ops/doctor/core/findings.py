@@ -41,3 +41,10 @@ def together(reports: Iterable[Report]) -> Report:
         facts=tuple(fact for one in seen for fact in one.facts),
         findings=tuple(finding for one in seen for finding in one.findings),
     )
+
+
+def unseen_facts(count: int) -> tuple[str, ...]:
+    """What is said of so many things that the login may not look at; nothing where there are none."""
+    return (
+        (f"{count} more are not this login's to see: `ops` looks at all of them",) if count else ()
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from imagelane.ops.doctor.core.findings import Finding, Report
+from imagelane.ops.doctor.core.findings import Finding, Report, unseen_facts
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "intake": ("urls",),
@@ -35,8 +35,7 @@ def judge_groups(seen: Sequence[GroupSeen], *, unseen: int = 0) -> Report:
     `unseen`: how many groups the login may not ask for.
     """
     facts = [f"{one.group}: {one.members} members, {_waiting(one)}" for one in seen if one.members]
-    if unseen:
-        facts.append(f"{unseen} more are not this login's to see: `ops` looks at all of them")
+    facts.extend(unseen_facts(unseen))
     return Report(tuple(facts), tuple(_deserted(seen)))
 
 

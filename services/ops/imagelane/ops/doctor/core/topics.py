@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from imagelane.ops.doctor.core.findings import Finding, Report
+from imagelane.ops.doctor.core.findings import Finding, Report, unseen_facts
 
 PAGE: Final = "docs/topics.md, “When something has gone wrong”"
 REPLICAS: Final = "IMAGELANE_KAFKA__REPLICATION_FACTOR"
@@ -55,8 +55,7 @@ def judge_topics(seen: TopicsSeen) -> Report:
     facts = [f"{len(topics)} topics with {len(seen.partitions)} partitions"]
     if seen.deployment_id:
         facts.append(f"recorded as the deployment {seen.deployment_id!r}'s")
-    if seen.unseen:
-        facts.append(f"{seen.unseen} more are not this login's to see: `ops` looks at all of them")
+    facts.extend(unseen_facts(seen.unseen))
     different = [Finding(topic, what, _step(topic, what, seen)) for topic, what in seen.differences]
     return Report(tuple(facts), (*different, *_copies(seen.partitions)))
 

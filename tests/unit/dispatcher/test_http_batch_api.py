@@ -220,6 +220,19 @@ class TestStart:
             assert gate.passed == []
             await api.close()
 
+    async def test_a_deadline_is_told_without_words_that_it_does_not_have(self) -> None:
+        over = asyncio.Event()
+
+        async def hang(_request: web.Request) -> web.Response:
+            await over.wait()
+            return web.Response()
+
+        async with speaking_to(hang, start_seconds=0.5, look_seconds=0.5) as api:
+            untold = Unclear("no answer came: TimeoutError")
+            assert await api.start(new_call(), Gate()) == untold
+            assert await api.look("acme", "b-1") == untold
+            over.set()
+
     async def test_a_reset_after_the_bytes_tells_nothing(self) -> None:
         async def hang_up(request: web.Request) -> web.Response:
             await request.read()

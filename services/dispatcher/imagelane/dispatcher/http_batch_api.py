@@ -223,4 +223,5 @@ def _now() -> datetime:
 
 
 def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:MAX_WORDS_CHARS]
+    """Its name, and what it says: a deadline says nothing more."""
+    return ": ".join(filter(None, (type(error).__name__, str(error))))[:MAX_WORDS_CHARS]

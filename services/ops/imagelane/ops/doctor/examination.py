@@ -140,4 +140,4 @@ def _words(error: Exception) -> str:
     """Kafka's own are told in its client's words, which otherwise come with all that is around them."""
     if isinstance(error, KafkaException) and isinstance(error.args[0], KafkaError):
         return error.args[0].str()
-    return f"{type(error).__name__}: {error}"
+    return ": ".join(filter(None, (type(error).__name__, str(error))))

@@ -63,12 +63,16 @@ class Prometheus:
         return [Series(one["metric"], [float(one["value"][1])]) for one in found["result"]]
 
     async def over(self, query: str, since: float, step_seconds: float) -> list[Series]:
-        """What a panel of Grafana would draw, from `since` (epoch) until now."""
+        """What a panel of Grafana would draw, from `since` (epoch) until this very moment.
+
+        Steps counted from `since` would end up to a step ago, and miss what was scraped after that.
+        """
+        now = round(time.time(), 3)  # Prometheus reckons in milliseconds, too
         found = await self.asked(
             "query_range",
             query=query,
-            start=str(since),
-            end=str(time.time()),
+            start=str(round(now - (now - since) // step_seconds * step_seconds, 3)),
+            end=str(now),
             step=str(step_seconds),
         )
         return [

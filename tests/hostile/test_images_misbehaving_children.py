@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 from tests.hostile import misbehaving_child
 from tests.hostile.conftest import ShowRow
+from tests.waiting import eventually
 
 from imagelane.contracts.parts import Failure, Output
 from imagelane.core.destinations import Destination
@@ -104,21 +105,13 @@ async def workshop(tmp_path: Path, policy: DecoderPolicy = POLICY) -> AsyncItera
     decoders = Decoders(policy)
     running = asyncio.create_task(decoders.run())
     try:
-        await until(lambda: len(decoders.running) == policy.children)
+        await eventually(lambda: len(decoders.running) == policy.children)
         yield Workshop(decoders, ImageMaker(stores, decoders, SETTINGS.limits()), stores, public)
         assert not running.done(), "the supervisor has to outlive whatever its children do"
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
-
-
-async def until(condition: Callable[[], bool], seconds: float = START_SECONDS) -> None:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    while not condition():
-        assert loop.time() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.01)
 
 
 def codes(outcomes: Sequence[list[Output] | Failure]) -> list[str | None]:
@@ -147,7 +140,7 @@ async def test_it_costs_its_own_image_and_no_other(
         expected.insert(NEIGHBOURS // 2, CODES.get(name, Code.PROCESSING_CRASH))
         assert codes(outcomes) == expected
         assert seconds < 2 * SETTINGS.wall_seconds + START_SECONDS
-        await until(lambda: len(shop.pids()) == POLICY.children)
+        await eventually(lambda: len(shop.pids()) == POLICY.children)
         assert len(shop.descendants()) == len(before)
         assert (
             codes(await asyncio.gather(*(shop.make(n, PHOTO) for n in range(100, 104))))
@@ -165,7 +158,7 @@ async def test_neighbours_of_a_hanging_image_are_not_late(
     """One of two children waits out its time; the other does everybody else's work meanwhile."""
     async with workshop(tmp_path) as shop:
         hanging = asyncio.create_task(shop.make(1_000, misbehaving_child.MARK + b"waits_for_ever"))
-        await until(lambda: any(child.images for child in shop.decoders.running))
+        await eventually(lambda: any(child.images for child in shop.decoders.running))
         outcomes = await asyncio.gather(*(shop.make(n, PHOTO) for n in range(30)))
         assert not hanging.done(), "all neighbours are through before the hanging one has failed"
         assert codes(outcomes) == [None] * 30

@@ -134,14 +134,6 @@ async def until_recorded(
     pytest.fail(f"the notice of {job_id} did not come so far: {recorded(kafka)}")
 
 
-async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    for _ in range(round(seconds / 0.02)):
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    pytest.fail("it did not come to pass")
-
-
 @asynccontextmanager
 async def notifier(
     kafka: KafkaSettings, folder: Path, **changed: object

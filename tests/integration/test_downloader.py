@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from aiohttp.test_utils import TestServer
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 from msgspec import UNSET
+from tests.waiting import eventually_found
 
 from imagelane.contracts.codec import decode, encode
 from imagelane.contracts.events import ImageDownloaded, ImageRequested
@@ -126,15 +127,8 @@ class Road:
 
     async def wait_for(self, count: int) -> dict[int, ImageDownloaded]:
         """The outcomes by index, once there are so many indexes."""
-        await until(lambda: len({one.index for one in self.outcomes()}) >= count)
+        await eventually_found(lambda: len({one.index for one in self.outcomes()}) >= count)
         return {one.index: one for one in self.outcomes()}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-    while not await asyncio.to_thread(condition):
-        assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -274,7 +268,7 @@ async def test_what_cannot_be_read_goes_to_the_dead_letters_whole(
             await road.request_bytes(value, key)
         await road.request(requested(f"{images.url}/images/b.jpg", 2))
         outcomes = await road.wait_for(1)
-        await until(lambda: len(road.buried.look()) == len(poison))
+        await eventually_found(lambda: len(road.buried.look()) == len(poison))
     assert outcomes.keys() == {2}
     letters = [(one.key(), one.value()) for one in road.buried.records]
     assert sorted(map(repr, letters)) == sorted(map(repr, poison))
@@ -329,13 +323,13 @@ async def test_a_small_customer_is_not_behind_a_large_one_on_a_stalling_server(
     base = str(server.make_url("")).rstrip("/")
     async with downloading(kafka, tmp_path, waiting_images_per_customer=50):
         await road.request(*(requested(f"{base}/{at}", at, "large") for at in range(3_000)))
-        await until(lambda: stalling.requests.total() > 0)
+        await eventually_found(lambda: stalling.requests.total() > 0)
         await road.request(
             *(requested(f"{images.url}/images/{at}", at, "small") for at in range(20))
         )
         began = asyncio.get_running_loop().time()
-        await until(lambda: len(road.outcomes()) >= 20)
-        assert asyncio.get_running_loop().time() - began < 5
+        await eventually_found(lambda: len(road.outcomes()) >= 20)
+        assert asyncio.get_running_loop().time() - began < stalling.delay_seconds
     assert {(one.customer_id, one.status) for one in road.outcomes()} == {("small", "ok")}
     await server.close()
 
@@ -352,7 +346,7 @@ async def test_a_server_that_asks_for_a_pause_is_told_on_hosts(
     images.busy.add("/images/busy.jpg")
     async with downloading(kafka, tmp_path, retries=1):
         await road.request(requested(f"{images.url}/images/busy.jpg"))
-        await until(lambda: last() is not None)
+        await eventually_found(lambda: last() is not None)
     event = last()
     assert event is not None
     assert (event.host, event.state) == (images.url.removeprefix("http://"), "asked_to_wait")

@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 from tests.integration.gateways import DEPLOYMENT_SECRET, gateway
-from tests.integration.test_intake import Topics, intake_running, until
+from tests.integration.test_intake import Topics, intake_running
+from tests.waiting import eventually_found
 
 from imagelane.contracts.codec import decode
 from imagelane.contracts.events import JobSealed
@@ -63,7 +64,7 @@ async def test_an_uploaded_list_is_requested_and_forgotten(
                         continue
                     assert answer.status == 202, await answer.text()
                     job_ids.append((await answer.json())["job_id"])
-        await until(lambda: len(sealed()) > 0)
-        await until(lambda: not files_below(tmp_path / "private" / "uploads"))
+        await eventually_found(lambda: len(sealed()) > 0)
+        await eventually_found(lambda: not files_below(tmp_path / "private" / "uploads"))
     [job] = sealed()
     assert ([job.job_id] * TIMES, job.customer_id, job.images) == (job_ids, "acme", IMAGES)

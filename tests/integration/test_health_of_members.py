@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 from confluent_kafka import Producer
+from tests.waiting import eventually
 
 from imagelane.core import health
 from imagelane.platform import health_groups
@@ -54,13 +55,6 @@ async def member(kafka: KafkaSettings, *, idle_seconds: float = 120.0) -> AsyncI
         watching.cancel()
 
 
-async def until(holds: Callable[[], object]) -> None:
-    deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-    while not holds():
-        assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.05)
-
-
 def send(kafka: KafkaSettings, count: int) -> None:
     producer = Producer(client_properties(kafka))
     for number in range(count):
@@ -81,12 +75,12 @@ async def test_a_member_more_than_there_are_partitions_stands_by_and_takes_over(
         ]
         assert all(one.part.has_started() and one.part.is_ready() for one in members)
         await asyncio.gather(*(one.consumer.start() for one in members))
-        await until(lambda: all(one.part.is_ready() == "" for one in members))
+        await eventually(lambda: all(one.part.is_ready() == "" for one in members))
         assert sorted(len(one.consumer.state.positions) for one in members) == [0, 1, 1, 1, 1]
         (spare,) = (one for one in members if not one.consumer.state.positions)
         (leaver,) = members[:1] if members[0] is not spare else members[1:2]
         await leaver.consumer.stop()
-        await until(lambda: spare.consumer.state.positions)
+        await eventually(lambda: spare.consumer.state.positions)
         assert spare.part.is_ready() == spare.part.lives() == spare.part.has_started() == ""
 
 
@@ -95,18 +89,18 @@ async def test_a_member_that_takes_nothing_while_records_wait_is_noticed(
 ) -> None:
     async with member(kafka, idle_seconds=1.0) as one:
         await one.consumer.start()
-        await until(lambda: one.part.is_ready() == "")
+        await eventually(lambda: one.part.is_ready() == "")
         await asyncio.sleep(1.5)
         assert one.part.lives() == ""  # nothing waits
         send(kafka, 20)
-        await until(one.part.lives)
+        await eventually(one.part.lives)
         assert "records wait, and none was taken" in one.part.lives()
         assert one.part.is_ready() == one.part.lives()
         with pytest.raises(MemberStuckError):  # and with it the process ends
             await one.watching
         for _ in range(20):
             one.consumer.done(await one.consumer.take())
-        await until(lambda: one.part.lives() == "")
+        await eventually(lambda: one.part.lives() == "")
 
 
 async def test_the_lag_is_what_is_unfinished_wherever_it_lies(kafka: KafkaSettings) -> None:
@@ -117,4 +111,4 @@ async def test_the_lag_is_what_is_unfinished_wherever_it_lies(kafka: KafkaSettin
         for item in items[:4]:
             one.consumer.done(item)
         shown = LAG.labels(SERVICE)
-        await until(lambda: shown._value.get() == 26)
+        await eventually(lambda: shown._value.get() == 26)

@@ -30,6 +30,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
+from tests.waiting import eventually_found
 
 from imagelane.contracts.codec import decode, encode
 from imagelane.contracts.commands import CancelJob
@@ -252,14 +253,6 @@ def intake_process(kafka: KafkaSettings, folder: Path, **intake: Any) -> Iterato
             process.wait()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Polls until it is so; fails after a while."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not await asyncio.to_thread(condition):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.1)
-
-
 async def submit(producer: EventProducer, value: object, headers: Headers | None = None) -> None:
     raw = value if isinstance(value, bytes) else json.dumps(value).encode()
     await producer.send_bytes("urls", key=None, value=raw, headers=headers or [])
@@ -302,7 +295,7 @@ async def test_an_inline_list_is_accepted_requested_and_sealed_in_this_order(
     }
     async with intake_running(kafka, tmp_path) as producer:
         await submit(producer, submitted)
-        await until(lambda: bool(topics.jobs_of(JobSealed)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobSealed)))
     accepted, sealed = topics.jobs()
     assert isinstance(accepted, JobAccepted)
     assert isinstance(sealed, JobSealed)
@@ -330,7 +323,7 @@ async def test_everything_is_keyed_by_the_customer_whatever_the_submission_was(
             headers=[],
             partition=3,
         )
-        await until(lambda: bool(topics.jobs_of(JobSealed)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobSealed)))
     records = [*topics.read("requested"), *topics.read("jobs")]
     assert {one.key for one in records} == {b"acme"}
     assert {one.partition for one in records} == {partition_of(b"acme", 4)}
@@ -351,7 +344,7 @@ async def test_lists_by_reference_are_fetched_once_and_requested_from_their_froz
     async with intake_running(kafka, tmp_path) as producer:
         for name, body in bodies.items():
             await submit(producer, {"customer_id": name, "list_url": list_server(name, body)})
-        await until(lambda: len(topics.jobs_of(JobSealed)) == len(bodies))
+        await eventually_found(lambda: len(topics.jobs_of(JobSealed)) == len(bodies))
     assert {one.images for one in topics.jobs_of(JobSealed)} == {1_200}
     requests = sorted(topics.requested(), key=lambda one: one.index)
     for name in bodies:
@@ -366,10 +359,10 @@ async def test_a_cloud_event_is_the_same_job_in_both_modes(
     async with intake_running(kafka, tmp_path) as producer:
         headers = [("ce_specversion", b"1.0"), ("ce_id", b"7"), ("ce_source", b"/shop")]
         await submit(producer, data, headers)
-        await until(lambda: bool(topics.jobs_of(JobSealed)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobSealed)))
         await submit(producer, envelope, [("content-type", b"application/cloudevents+json")])
         await submit(producer, {"customer_id": "last", "urls": urls(1)})
-        await until(lambda: len(topics.jobs_of(JobSealed)) == 2)
+        await eventually_found(lambda: len(topics.jobs_of(JobSealed)) == 2)
     assert Counter(one.customer_id for one in topics.requested()) == {"acme": 4, "last": 1}
 
 
@@ -379,10 +372,12 @@ async def test_the_same_submission_twice_at_once_is_one_job(
     submitted = {"customer_id": "acme", "urls": urls(700), "idempotency_key": "k"}
     async with intake_running(kafka, tmp_path) as producer:
         await asyncio.gather(*(submit(producer, submitted) for _ in range(3)))
-        await until(lambda: bool(topics.jobs_of(JobSealed)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobSealed)))
         await submit(producer, submitted)
         await submit(producer, {"customer_id": "last", "urls": urls(1)})
-        await until(lambda: "last" in {one.customer_id for one in topics.jobs_of(JobSealed)})
+        await eventually_found(
+            lambda: "last" in {one.customer_id for one in topics.jobs_of(JobSealed)}
+        )
     assert topics.jobs_of(JobRefused) == []
     jobs = {one.job_id for one in topics.jobs() if one.customer_id == "acme"}
     (job_id,) = jobs
@@ -394,9 +389,9 @@ async def test_a_key_with_other_content_is_refused_by_name_and_its_job_goes_on(
 ) -> None:
     async with intake_running(kafka, tmp_path) as producer:
         await submit(producer, {"customer_id": "acme", "urls": urls(3), "idempotency_key": "k-17"})
-        await until(lambda: bool(topics.jobs_of(JobSealed)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobSealed)))
         await submit(producer, {"customer_id": "acme", "urls": urls(4), "idempotency_key": "k-17"})
-        await until(lambda: bool(topics.jobs_of(JobRefused)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobRefused)))
     (refused,) = topics.jobs_of(JobRefused)
     assert refused.failure.code == "idempotency_conflict"
     assert "`k-17`" in refused.failure.reason
@@ -423,7 +418,7 @@ async def test_what_cannot_become_a_job_is_refused_and_nothing_is_requested(
     async with intake_running(kafka, tmp_path, max_list_lines=1_000) as producer:
         for expected, content in bad.items():
             await submit(producer, {"customer_id": expected, **content})
-        await until(lambda: len(topics.jobs()) == len(bad))
+        await eventually_found(lambda: len(topics.jobs()) == len(bad))
     refusals = topics.jobs_of(JobRefused)
     assert {one.customer_id: one.failure.code for one in refusals} == {one: one for one in bad}
     assert topics.requested() == []
@@ -436,9 +431,9 @@ async def test_a_refused_key_may_be_used_again(
     submitted = {"customer_id": "acme", "urls": urls(2), "idempotency_key": "k"}
     async with intake_running(kafka, tmp_path) as producer:
         await submit(producer, submitted | {"recipe": "sepia"})
-        await until(lambda: bool(topics.jobs_of(JobRefused)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobRefused)))
         await submit(producer, submitted)
-        await until(lambda: bool(topics.jobs_of(JobSealed)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobSealed)))
     assert len(topics.requested()) == 2
 
 
@@ -450,7 +445,9 @@ async def test_poison_goes_to_the_dead_letters_as_it_came_and_intake_goes_on(
         await producer.send_bytes("urls", key=b"k", value=poison, headers=[("mine", b"\x00\xff")])
         await submit(producer, None)
         await submit(producer, {"customer_id": "acme", "urls": urls(1)})
-        await until(lambda: bool(topics.jobs_of(JobSealed)) and len(topics.read("dlq.urls")) == 2)
+        await eventually_found(
+            lambda: bool(topics.jobs_of(JobSealed)) and len(topics.read("dlq.urls")) == 2
+        )
     letter = next(one for one in topics.read("dlq.urls") if one.key == b"k")
     assert letter.value == poison
     assert ("mine", b"\x00\xff") in letter.headers
@@ -467,7 +464,7 @@ async def test_a_record_as_large_as_the_broker_takes_is_a_dead_letter_too(
     big = EventProducer(kafka, source="/tests", overrides={"message.max.bytes": 1_048_500})
     async with intake_running(kafka, tmp_path):
         await big.send_bytes("urls", key=None, value=large, headers=[])
-        await until(lambda: bool(topics.read("dlq.urls")))
+        await eventually_found(lambda: bool(topics.read("dlq.urls")))
     await big.close()
     (letter,) = topics.read("dlq.urls")
     assert letter.value == large
@@ -482,11 +479,11 @@ async def test_unread_requests_stay_within_the_bound_until_the_downloader_reads_
         for _ in range(3):
             await submit(producer, {"customer_id": "acme", "urls": urls(1_000)})
         for expected in (1_700, 3_000):
-            await until(lambda: topics.ends("requested").get(home, 0) >= expected)  # noqa: B023 # awaited here
+            await eventually_found(lambda: topics.ends("requested").get(home, 0) >= expected)  # noqa: B023 # awaited here
             await asyncio.sleep(0.5)
             assert topics.ends("requested") == {home: expected}
             topics.commit_all("downloader", "requested")
-        await until(lambda: len(topics.jobs_of(JobSealed)) == 3)
+        await eventually_found(lambda: len(topics.jobs_of(JobSealed)) == 3)
     assert Counter(Counter(one.job_id for one in topics.requested()).values()) == {1_000: 3}
 
 
@@ -498,12 +495,12 @@ async def test_a_killed_intake_goes_on_inside_the_list_and_seals_last(
     await submit(producer, {"customer_id": "acme", "urls": urls(total), "idempotency_key": "k"})
     await producer.close()
     with intake_process(kafka, tmp_path, max_unread=held_at):
-        await until(lambda: f'"{held_at}"' in topics.committed_metadata())
+        await eventually_found(lambda: f'"{held_at}"' in topics.committed_metadata())
     assert len(topics.requested()) == held_at
     assert topics.jobs_of(JobSealed) == []
     topics.commit_all("downloader", "requested")
     with intake_process(kafka, tmp_path, max_unread=NO_BOUND):
-        await until(lambda: bool(topics.jobs_of(JobSealed)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobSealed)))
     assert [type(one) for one in topics.jobs()] == [JobAccepted, JobSealed]
     requests = topics.requested()
     assert [one.index for one in requests] == list(range(total))
@@ -521,9 +518,9 @@ async def test_an_intake_killed_at_any_moment_leaves_nothing_out(
         await submit(producer, {"customer_id": f"c{number}", "urls": urls(total)})
     await producer.close()
     with intake_process(kafka, tmp_path, chunk_images=20):
-        await until(lambda: sum(topics.ends("requested").values()) >= 1)
+        await eventually_found(lambda: sum(topics.ends("requested").values()) >= 1)
     with intake_process(kafka, tmp_path):
-        await until(lambda: len({one.job_id for one in topics.jobs_of(JobSealed)}) == 2)
+        await eventually_found(lambda: len({one.job_id for one in topics.jobs_of(JobSealed)}) == 2)
     requests = topics.requested()
     for sealed in topics.jobs_of(JobSealed):
         assert set(indexes(requests, sealed.job_id)) == set(range(total))
@@ -535,10 +532,10 @@ async def test_a_clean_stop_inside_a_list_repeats_nothing(
 ) -> None:
     async with intake_running(kafka, tmp_path, max_unread=1_000) as producer:
         await submit(producer, {"customer_id": "acme", "urls": urls(3_000)})
-        await until(lambda: sum(topics.ends("requested").values()) == 1_000)
+        await eventually_found(lambda: sum(topics.ends("requested").values()) == 1_000)
     topics.commit_all("downloader", "requested")
     async with intake_running(kafka, tmp_path):
-        await until(lambda: bool(topics.jobs_of(JobSealed)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobSealed)))
     assert [one.index for one in topics.requested()] == list(range(3_000))
 
 
@@ -551,9 +548,9 @@ async def test_a_small_list_is_requested_early_beside_one_of_100_000(
     large = list_server("large.txt.gz", gzip.compress("\n".join(urls(100_000)).encode()))
     async with intake_running(kafka, tmp_path) as producer:
         await submit(producer, {"customer_id": "large", "list_url": large})
-        await until(lambda: bool(topics.ends("requested")))
+        await eventually_found(lambda: bool(topics.ends("requested")))
         await submit(producer, {"customer_id": "small", "urls": urls(20)})
-        await until(lambda: len(topics.jobs_of(JobSealed)) == 2)
+        await eventually_found(lambda: len(topics.jobs_of(JobSealed)) == 2)
     requests = [
         (one.timestamp_ms, decode("requested", one.value)) for one in topics.read("requested")
     ]
@@ -569,7 +566,7 @@ async def test_with_a_spread_a_customer_uses_several_partitions(
     spread = kafka.model_copy(update={"spread": 2})
     async with intake_running(spread, tmp_path) as producer:
         await submit(producer, {"customer_id": "acme", "urls": urls(100)})
-        await until(lambda: bool(topics.jobs_of(JobSealed)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobSealed)))
     expected = Counter(
         spread_partition("acme", index, partitions=4, spread=2) for index in range(100)
     )
@@ -582,7 +579,7 @@ async def test_missing_images_are_requested_again_once_the_road_is_empty(
 ) -> None:
     async with intake_running(kafka, tmp_path, chunk_images=10) as producer:
         await submit(producer, {"customer_id": "acme", "urls": urls(50)})
-        await until(lambda: bool(topics.jobs_of(JobSealed)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobSealed)))
         job_id = topics.jobs_of(JobSealed)[0].job_id
         await producer.send_bytes("downloaded", key=b"acme", value=b"{}", headers=[])
         missing = ImagesMissing(
@@ -597,7 +594,7 @@ async def test_missing_images_are_requested_again_once_the_road_is_empty(
         await asyncio.sleep(1.0)
         assert len(topics.requested()) == 50
         topics.commit_all("processor", "downloaded")
-        await until(lambda: len(topics.requested()) == 52)
+        await eventually_found(lambda: len(topics.requested()) == 52)
     again = sorted((one.index, one.url, one.round) for one in topics.requested() if one.round)
     assert again == [(3, urls(50)[3], 2), (41, urls(50)[41], 2)]
 
@@ -616,8 +613,8 @@ async def test_orders_that_make_no_sense_are_dead_letters(
         await producer.send(missing)
         await producer.send_bytes("missing", key=b"globex", value=encode(missing), headers=[])
         await producer.send_bytes("commands", key=b"acme", value=b"nonsense", headers=[])
-        await until(lambda: len(topics.read("dlq.missing")) == 2)
-        await until(lambda: len(topics.read("dlq.commands")) == 1)
+        await eventually_found(lambda: len(topics.read("dlq.missing")) == 2)
+        await eventually_found(lambda: len(topics.read("dlq.commands")) == 1)
     reasons = {dict(one.headers)["__dlq.errors.message"] for one in topics.read("dlq.missing")}
     assert any(b"no list of such a job" in reason for reason in reasons)
     assert any(b"customer_id" in reason for reason in reasons)
@@ -628,7 +625,7 @@ async def test_a_cancelled_list_is_sealed_with_its_full_number_of_images(
 ) -> None:
     async with intake_running(kafka, tmp_path, max_unread=1_000, chunk_images=250) as producer:
         await submit(producer, {"customer_id": "acme", "urls": urls(5_000)})
-        await until(lambda: sum(topics.ends("requested").values()) == 1_000)
+        await eventually_found(lambda: sum(topics.ends("requested").values()) == 1_000)
         job_id = topics.jobs_of(JobAccepted)[0].job_id
         await producer.send(
             CancelJob(
@@ -636,10 +633,10 @@ async def test_a_cancelled_list_is_sealed_with_its_full_number_of_images(
             )
         )
         mark = tmp_path / "private" / f"{list_key('acme', job_id)}.stopped"
-        await until(mark.exists)
+        await eventually_found(mark.exists)
         await asyncio.sleep(1.0)
         topics.commit_all("downloader", "requested")
-        await until(lambda: bool(topics.jobs_of(JobSealed)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobSealed)))
     assert topics.jobs_of(JobSealed)[0].images == 5_000
     assert len(topics.requested()) == 1_250
 
@@ -656,9 +653,9 @@ async def test_a_customers_many_lists_do_not_hold_up_another_customer(
     async with intake_running(kafka, tmp_path, **limits) as producer:
         for _ in range(10):
             await submit(producer, {"customer_id": "acme", "urls": urls(200)})
-        await until(lambda: len(topics.jobs_of(JobAccepted)) == 10)
+        await eventually_found(lambda: len(topics.jobs_of(JobAccepted)) == 10)
         await submit(producer, {"customer_id": other, "urls": urls(20)})
-        await until(lambda: bool(topics.jobs_of(JobSealed)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobSealed)))
     assert [one.customer_id for one in topics.jobs_of(JobSealed)] == [other]
 
 

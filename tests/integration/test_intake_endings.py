@@ -16,9 +16,9 @@ from tests.integration.test_intake import (
     intake_running,
     submit,
     topics,
-    until,
     urls,
 )
+from tests.waiting import eventually_found
 
 from imagelane.contracts.codec import decode
 from imagelane.contracts.commands import CancelCustomer, DeleteCustomer, DeleteJob
@@ -97,7 +97,7 @@ async def accepted(topics: Topics, customer_id: str) -> str:
     def found() -> list[Any]:
         return [one for one in topics.jobs_of(JobAccepted) if one.customer_id == customer_id]
 
-    await until(lambda: bool(found()))
+    await eventually_found(lambda: bool(found()))
     return str(found()[0].job_id)
 
 
@@ -110,12 +110,12 @@ async def test_a_deleted_job_stops_ends_and_leaves_nothing_whatever_is_read_agai
         await submit(producer, submitted)
         job_id = await accepted(topics, "acme")
         key = list_key("acme", job_id)
-        await until(lambda: sum(topics.ends("requested").values()) == 1_000)
+        await eventually_found(lambda: sum(topics.ends("requested").values()) == 1_000)
         await producer.send(delete_job("acme", job_id))
-        await until((tmp_path / f"private/{key}.deleted").exists)
+        await eventually_found((tmp_path / f"private/{key}.deleted").exists)
         await asyncio.sleep(1.0)
         topics.commit_all("downloader", "requested")
-        await until(lambda: bool(topics.jobs_of(JobSealed)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobSealed)))
         requested = len(topics.requested())
         assert requested <= 1_500
         assert topics.jobs_of(JobSealed)[0].images == 3_000
@@ -124,11 +124,11 @@ async def test_a_deleted_job_stops_ends_and_leaves_nothing_whatever_is_read_agai
         await producer.send_bytes("downloaded", key=b"acme", value=b"{}", headers=[])
         await producer.send(finished("acme", job_id, 3_000))
         topics.commit_all("downloader", "requested")
-        await until((tmp_path / key_of.format(key)).exists)
+        await eventually_found((tmp_path / key_of.format(key)).exists)
         await asyncio.sleep(0.5)
         assert len(objects(tmp_path)) == 3 + 3 + 5  # the processor may be at work on some of it
         topics.commit_all("processor", "downloaded")
-        await until(lambda: objects(tmp_path) == {key_of.format(key)})
+        await eventually_found(lambda: objects(tmp_path) == {key_of.format(key)})
 
     before = len(topics.jobs()), requested
     for service, names in (("intake", ["urls"]), ("intake-orders", ["commands", "finished"])):
@@ -136,9 +136,9 @@ async def test_a_deleted_job_stops_ends_and_leaves_nothing_whatever_is_read_agai
     async with intake_running(kafka, tmp_path) as producer:
         await submit(producer, {"customer_id": "last", "urls": urls(1)})
         await accepted(topics, "last")
-        await until(lambda: objects(tmp_path) >= {key_of.format(key)})
+        await eventually_found(lambda: objects(tmp_path) >= {key_of.format(key)})
         await submit(producer, submitted)
-        await until(lambda: bool(topics.jobs_of(JobRefused)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobRefused)))
     (refused,) = topics.jobs_of(JobRefused)
     assert refused.failure.code == "job_deleted"
     assert refused.job_id != job_id
@@ -160,8 +160,8 @@ async def test_what_a_customer_handed_in_before_the_deletion_is_never_requested(
     await submit(producer, {"customer_id": "a/b", "urls": urls(7), "idempotency_key": "after"})
     await producer.close()
     async with intake_running(kafka, tmp_path):
-        await until((tmp_path / "private/orders/a_2fb").exists)
-        await until(lambda: len({one.job_id for one in topics.jobs_of(JobSealed)}) == 3)
+        await eventually_found((tmp_path / "private/orders/a_2fb").exists)
+        await eventually_found(lambda: len({one.job_id for one in topics.jobs_of(JobSealed)}) == 3)
     by_key = {one.idempotency_key: one for one in topics.jobs_of(JobAccepted)}
     assert by_key["before"].handed_in_at <= decided_at < by_key["after"].handed_in_at
     requested = [one.job_id for one in topics.requested() if one.customer_id == "a/b"]
@@ -173,8 +173,10 @@ async def test_what_a_customer_handed_in_before_the_deletion_is_never_requested(
         topics.commit_all("downloader", "requested")
         deleted = f"private/{list_key('a/b', by_key['before'].job_id)}"
         kept = f"private/{list_key('a/b', by_key['after'].job_id)}"
-        await until(lambda: {f"{deleted}.finished", f"{kept}.finished"} <= objects(tmp_path))
-        await until(lambda: deleted not in objects(tmp_path))
+        await eventually_found(
+            lambda: {f"{deleted}.finished", f"{kept}.finished"} <= objects(tmp_path)
+        )
+        await eventually_found(lambda: deleted not in objects(tmp_path))
     assert {kept, f"{kept}.sealed", f"{kept}.finished"} <= objects(tmp_path)
 
 
@@ -188,16 +190,16 @@ async def test_a_cancelled_customers_waiting_lists_are_sealed_unrequested(
                 producer,
                 {"customer_id": "acme", "urls": urls(200), "idempotency_key": str(number)},
             )
-        await until(lambda: len(topics.jobs_of(JobAccepted)) == 3)
-        await until(lambda: sum(topics.ends("requested").values()) == 100)
+        await eventually_found(lambda: len(topics.jobs_of(JobAccepted)) == 3)
+        await eventually_found(lambda: sum(topics.ends("requested").values()) == 100)
         await producer.send(
             CancelCustomer(customer_id="acme", decided_by="ops", occurred_at=datetime.now(UTC))
         )
         folder = tmp_path / "private/lists/acme"
-        await until(lambda: len(list(folder.glob("*.stopped"))) == 3)
+        await eventually_found(lambda: len(list(folder.glob("*.stopped"))) == 3)
         await asyncio.sleep(1.0)
         topics.commit_all("downloader", "requested")
-        await until(lambda: len(topics.jobs_of(JobSealed)) == 3)
+        await eventually_found(lambda: len(topics.jobs_of(JobSealed)) == 3)
     assert {one.images for one in topics.jobs_of(JobSealed)} == {200}
     assert len(topics.requested()) <= 150
 
@@ -211,11 +213,11 @@ async def test_requesting_stops_at_the_deadline(
             producer,
             {"customer_id": "acme", "urls": urls(1_000), "deadline": deadline.isoformat()},
         )
-        await until(lambda: sum(topics.ends("requested").values()) == 100)
+        await eventually_found(lambda: sum(topics.ends("requested").values()) == 100)
         assert topics.jobs_of(JobAccepted)[0].deadline == deadline
-        await until(lambda: datetime.now(UTC) > deadline)
+        await eventually_found(lambda: datetime.now(UTC) > deadline)
         topics.commit_all("downloader", "requested")
-        await until(lambda: bool(topics.jobs_of(JobSealed)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobSealed)))
     (sealed,) = topics.jobs_of(JobSealed)
     assert (sealed.images, sealed.deadline) == (1_000, deadline)
     assert len(topics.requested()) <= 200
@@ -236,19 +238,19 @@ async def test_a_key_is_known_for_the_retention_and_then_begins_a_new_job(
     async with intake_running(kafka, tmp_path, **settings) as producer:
         await submit(producer, submitted)
         await submit(producer, {"customer_id": "slow", "urls": urls(3)})
-        await until(lambda: len({one.job_id for one in topics.jobs_of(JobSealed)}) == 2)
+        await eventually_found(lambda: len({one.job_id for one in topics.jobs_of(JobSealed)}) == 2)
         job_id = await accepted(topics, "acme")
         slow = f"private/{list_key('slow', await accepted(topics, 'slow'))}"
         leave_images(tmp_path, job_id, 3)
         await producer.send(finished("acme", job_id, 3))
-        await until((tmp_path / f"private/{list_key('acme', job_id)}.finished").exists)
+        await eventually_found((tmp_path / f"private/{list_key('acme', job_id)}.finished").exists)
         await submit(producer, submitted)
         results = {f"public/{job_id}/{index}/image.jpg" for index in range(3)}
-        await until(lambda: objects(tmp_path) == results | {slow, f"{slow}.sealed"})
+        await eventually_found(lambda: objects(tmp_path) == results | {slow, f"{slow}.sealed"})
         assert len([one for one in topics.requested() if one.customer_id == "acme"]) == 3
 
         await submit(producer, submitted)
-        await until(lambda: len(topics.requested()) == 9)
+        await eventually_found(lambda: len(topics.requested()) == 9)
     again = [one for one in topics.jobs_of(JobAccepted) if one.customer_id == "acme"]
     assert [one.job_id for one in again] == [job_id, job_id]
 
@@ -262,7 +264,7 @@ async def test_records_that_are_older_than_the_retention_begin_no_job(
     await producer.close()
     await asyncio.sleep(2.5)
     async with intake_running(kafka, tmp_path, retention_days=2.0 / DAY_SECONDS):
-        await until(lambda: bool(topics.jobs_of(JobRefused)))
+        await eventually_found(lambda: bool(topics.jobs_of(JobRefused)))
     (refused,) = topics.jobs()
     assert (refused.failure.code, refused.idempotency_key) == ("submission_too_old", "k")
     assert objects(tmp_path) == set()
@@ -274,17 +276,19 @@ async def test_everything_read_again_requests_nothing_and_accepts_nothing_anew(
     async with intake_running(kafka, tmp_path) as producer:
         for number in range(5):
             await submit(producer, {"customer_id": f"c{number}", "urls": urls(20)})
-        await until(lambda: len(topics.jobs_of(JobSealed)) == 5)
+        await eventually_found(lambda: len(topics.jobs_of(JobSealed)) == 5)
         for one in topics.jobs_of(JobSealed)[:3]:
             await producer.send(finished(one.customer_id, one.job_id, 20))
         marks = tmp_path / "private/lists"
-        await until(lambda: len(list(marks.rglob("*.finished"))) == 3)
+        await eventually_found(lambda: len(list(marks.rglob("*.finished"))) == 3)
     before = objects(tmp_path), len(topics.jobs()), len(topics.requested())
     read_again(kafka, "intake", "urls")
     read_again(kafka, "intake-orders", "missing", "commands", "finished")
     async with intake_running(kafka, tmp_path) as producer:
         await submit(producer, {"customer_id": "last", "urls": urls(1)})
-        await until(lambda: bool([one for one in topics.jobs_of(JobSealed) if one.images == 1]))
+        await eventually_found(
+            lambda: bool([one for one in topics.jobs_of(JobSealed) if one.images == 1])
+        )
         await asyncio.sleep(0.5)
     after = objects(tmp_path), len(topics.jobs()), len(topics.requested())
     assert (after[1], after[2]) == (before[1] + 2, before[2] + 1)
@@ -302,8 +306,8 @@ async def test_who_wants_to_hear_of_a_jobs_end_has_a_notice_on_the_customers_par
         for _ in range(2):
             await producer.send(finished("acme", job_id, 2))
         mark = tmp_path / f"private/{list_key('acme', job_id)}.finished"
-        await until(lambda: mark.exists() and bool(topics.jobs_of(JobRefused)))
-        await until(lambda: len(latest_records(kafka, NOTICES)) == 2)
+        await eventually_found(lambda: mark.exists() and bool(topics.jobs_of(JobRefused)))
+        await eventually_found(lambda: len(latest_records(kafka, NOTICES)) == 2)
     found = latest_records(kafka, NOTICES)
     assert {partition for partition, _ in found} == {partition_of(b"acme", STRICT_PARTITIONS)}
     notices = {one.about: one for one in (decode(NOTICES, value) for value in found.values())}

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from msgspec import UNSET
 from msgspec.structs import replace
 from PIL import Image
+from tests.waiting import eventually_found
 
 from imagelane.contracts.codec import decode, encode
 from imagelane.contracts.events import ImageDownloaded, ImageProcessed
@@ -113,7 +114,7 @@ class Road:
 
     async def wait_for(self, count: int) -> dict[int, ImageProcessed]:
         """The outcomes by index, once there are so many indexes."""
-        await until(lambda: len({one.index for one in self.outcomes()}) >= count)
+        await eventually_found(lambda: len({one.index for one in self.outcomes()}) >= count)
         return {one.index: one for one in self.outcomes()}
 
     def result(self, index: int) -> Path:
@@ -137,13 +138,6 @@ def downloaded(index: int, **fields: Any) -> ImageDownloaded:
         original=Original(key=original_key(JOB, index), size_bytes=1, sha256="0" * 64),
     )
     return replace(event, **fields)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-    while not await asyncio.to_thread(condition):
-        assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.05)
 
 
 @pytest.fixture
@@ -237,7 +231,7 @@ async def test_an_image_becomes_a_public_result_and_its_original_goes(road: Road
     event = await road.put(3, group="album", position=9)
     async with processing(road):
         outcome = (await road.wait_for(1))[3]
-        await until(lambda: not road.original(3).exists())
+        await eventually_found(lambda: not road.original(3).exists())
     assert outcome.outputs is not UNSET
     (output,) = outcome.outputs
     assert (output.name, output.content_type) == ("image", "image/jpeg")
@@ -262,7 +256,7 @@ async def test_what_failed_before_and_what_fails_here_goes_on_as_failed(road: Ro
     await road.put(5)
     async with processing(road):
         outcomes = await road.wait_for(6)
-        await until(lambda: not any(road.original(index).exists() for index in range(6)))
+        await eventually_found(lambda: not any(road.original(index).exists() for index in range(6)))
     codes = {
         index: "ok" if one.failure is UNSET else one.failure.code for index, one in outcomes.items()
     }
@@ -282,7 +276,7 @@ async def test_a_record_that_comes_again_after_its_original_went_tells_nothing(r
     async with processing(road):
         event = await road.put(1)
         await road.wait_for(1)
-        await until(lambda: not road.original(1).exists())
+        await eventually_found(lambda: not road.original(1).exists())
         await road.producer.send(event)
         await road.put(2)
         await road.wait_for(2)
@@ -307,7 +301,7 @@ async def test_unreadable_records_are_buried_whole_and_the_rest_goes_on(road: Ro
     await road.put(7)
     async with processing(road):
         await road.wait_for(1)
-        await until(lambda: len(road.buried.look()) == 5)
+        await eventually_found(lambda: len(road.buried.look()) == 5)
     assert Counter((one.key(), one.value()) for one in road.buried.records) == {
         (b"acme", b"\xff not json"): 1,
         (b"acme", None): 1,
@@ -331,7 +325,9 @@ async def test_a_child_killed_in_the_middle_of_an_image_costs_nothing(road: Road
         await road.put(2)
         held = str(road.original(1))
         descriptors = Path("/proc/self/fd")
-        await until(lambda: held in {os.path.realpath(one) for one in descriptors.iterdir()})
+        await eventually_found(
+            lambda: held in {os.path.realpath(one) for one in descriptors.iterdir()}
+        )
         os.kill(pid, signal.SIGKILL)
         outcomes = await road.wait_for(3)
     assert {one.status for one in outcomes.values()} == {"ok"}
@@ -375,10 +371,12 @@ async def test_the_process_killed_in_the_middle_loses_no_image_and_leaves_no_chi
         process.kill()
         process.wait()
     assert len({one.index for one in road.outcomes()}) < images
-    await until(lambda: not any("decode_child" in command_of(one) for one in children))
+    await eventually_found(lambda: not any("decode_child" in command_of(one) for one in children))
     with processor_process(road) as process:
         outcomes = await road.wait_for(images)
-        await until(lambda: not any(road.original(index).exists() for index in range(images)))
+        await eventually_found(
+            lambda: not any(road.original(index).exists() for index in range(images))
+        )
         process.terminate()
         assert await asyncio.to_thread(process.wait, PATIENCE_SECONDS) == 0
     assert {one.status for one in outcomes.values()} == {"ok"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.mutants import table
-from tests.mutants.copies import ROOT, copy_of, mutate, run
+from tests.mutants.copies import ROOT, copy_of, linked_copy_of, mutate, run
 from tests.mutants.patches import mutants
 
 MUTANTS = {one.name: one for one in mutants()}
@@ -28,11 +28,20 @@ def test_all_the_killers_pass_on_the_code_as_it_is(pristine: Path) -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_the_mutant_is_killed(name: str, pristine: Path, tmp_path: Path) -> None:
-    copy = copy_of(pristine, tmp_path)
+    copy = linked_copy_of(pristine, tmp_path)
     mutate(copy, MUTANTS[name])
     outcome = run(copy, MUTANTS[name].killers)
     assert not outcome.errors + outcome.strangers, outcome.said
     assert outcome.failed, f"{name} lives: {MUTANTS[name].reason}"
+
+
+def test_a_mutation_stays_within_its_copy(pristine: Path, tmp_path: Path) -> None:
+    mutant = next(iter(MUTANTS.values()))
+    copy = linked_copy_of(pristine, tmp_path)
+    mutate(copy, mutant)
+    for file in mutant.files:
+        assert (copy / file).read_bytes() != (ROOT / file).read_bytes()
+        assert (pristine / file).read_bytes() == (ROOT / file).read_bytes()
 
 
 def test_every_patch_says_what_it_is_about() -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from typing import Final
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from msgspec import UNSET
 from pyroaring import BitMap
+from tests.waiting import wait_until
 
 from imagelane.contracts import codec
 from imagelane.contracts import events as e
@@ -39,13 +40,6 @@ FORGETFUL: Final = ("-c", FORGETTING)
 """A batcher that forgets sooner than its topics, which it would refuse."""
 LEFT_IN_NEED: Final = frozenset({70, 71, 72, 73})
 """Codes with which a worker may leave under faults; a fresh one goes on."""
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
 
 
 def job_id(number: int) -> str:
@@ -310,7 +304,7 @@ class Worker:
 
     def until_open(self) -> None:
         before = self.openings()
-        until(lambda: self.openings() > before or self.process.poll() is not None, "gate open")
+        wait_until(lambda: self.openings() > before or self.process.poll() is not None, "gate open")
         assert self.process.poll() is None, self.log.read_text()[-2_000:]
 
     def end(self, number: signal.Signals = signal.SIGTERM, seconds: float = 15.0) -> int:

@@ -21,9 +21,9 @@ from tests.integration.batcher.conftest import (
     Worker,
     job_id,
     read_all,
-    until,
     workers,
 )
+from tests.waiting import wait_until
 
 from imagelane.platform.settings import KafkaSettings
 
@@ -102,7 +102,9 @@ def one_round(road: Road, dispatcher: ModelDispatcher, number: int) -> None:
         road.processed(customer_id, job_id(number * JOBS + one), range(IMAGES), failed=[3])
         road.sealed(customer_id, job_id(number * JOBS + one), IMAGES)
     road.flush()
-    until(lambda: names.keys() <= {one.job_id for one in dispatcher.finished}, "a round is over")
+    wait_until(
+        lambda: names.keys() <= {one.job_id for one in dispatcher.finished}, "a round is over"
+    )
 
 
 @pytest.mark.usefixtures("quick_cleaner")
@@ -125,7 +127,11 @@ def test_many_jobs_leave_changelog_and_memory_as_they_were(
         worker.until_open()
         for number in range(ROUNDS):
             one_round(road, dispatcher, number)
-            until(lambda: len(living(kafka)) <= kafka.strict_partitions, "all is forgotten", 80.0)
+            wait_until(
+                lambda: len(living(kafka)) <= kafka.strict_partitions,
+                "all is forgotten",
+                within_seconds=80.0,
+            )
             kept.append(len(living(kafka)))
             memory.append(resident_mib(worker))
         written = sum(end for end in ends(kafka).values())
@@ -135,7 +141,7 @@ def test_many_jobs_leave_changelog_and_memory_as_they_were(
             time.sleep(1.0)
             return len(read_all(kafka, CHANGELOG)) < written / 10
 
-        until(compacted, "compaction", 90.0)
+        wait_until(compacted, "compaction", within_seconds=90.0)
         finished = len(dispatcher.finished)
     assert finished == ROUNDS * JOBS
     assert max(kept) <= kafka.strict_partitions  # only that the table was found

@@ -13,9 +13,9 @@ from tests.integration.batcher.conftest import (
     job_id,
     now,
     read_all,
-    until,
     workers,
 )
+from tests.waiting import wait_until
 
 from imagelane.contracts import codec
 from imagelane.contracts import commands as c
@@ -55,7 +55,7 @@ def test_people_and_deadlines_end_jobs_whatever_comes_first(
             road.sealed("gone", job, 10 if job == before else 3)
         # A call that runs, and a cancellation of what is not in it; for strangers it means nothing.
         road.processed("acme", running, range(100))
-        until(lambda: bool(dispatcher.calls), "a call")
+        wait_until(lambda: bool(dispatcher.calls), "a call")
         for customer_id in ("acme", "stranger"):
             command = c.CancelJob(
                 customer_id=customer_id, job_id=running, decided_by="me", occurred_at=now()
@@ -71,7 +71,7 @@ def test_people_and_deadlines_end_jobs_whatever_comes_first(
         road.processed("slow", late, range(2), failed=[1])
         road.sealed("slow", late, 4)
         road.send_bytes("commands", b"acme", b'{"type":"cancel.job.v1"}')
-        until(lambda: len({one.job_id for one in dispatcher.finished}) == 5, "all have ended")
+        wait_until(lambda: len({one.job_id for one in dispatcher.finished}) == 5, "all have ended")
         assert worker.process.poll() is None
 
     ends = {one.job_id: one for one in dispatcher.finished}

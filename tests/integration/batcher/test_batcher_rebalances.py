@@ -16,9 +16,9 @@ from tests.integration.batcher.conftest import (
     Road,
     Worker,
     job_id,
-    until,
     workers,
 )
+from tests.waiting import wait_until
 
 from imagelane.batcher.leaving import Exit
 from imagelane.platform.settings import KafkaSettings
@@ -66,7 +66,7 @@ def check(dispatcher: ModelDispatcher, staff: list[Worker]) -> None:
             worker.revive()
         return len({one.job_id for one in dispatcher.finished}) == len(CUSTOMERS)
 
-    until(all_finished, "all jobs finished", 100.0)
+    wait_until(all_finished, "all jobs finished", within_seconds=100.0)
     assert dispatcher.images_in_two_calls() == 0
     failed = IMAGES // CHUNK
     assert {(one.delivered, one.failed) for one in dispatcher.finished} == {

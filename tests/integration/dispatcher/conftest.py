@@ -21,6 +21,7 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
+from tests.waiting import comes_about, eventually
 
 from imagelane.contracts.codec import decode, encode, key_of
 from imagelane.contracts.events import (
@@ -51,21 +52,6 @@ runpy.run_module("imagelane.dispatcher", run_name="__main__")
 """
 FORGETFUL = ("-c", FORGETTING)
 """A dispatcher that forgets sooner than its topics, which it would refuse."""
-
-
-async def comes_about(holds: Callable[[], object], *, within_seconds: float) -> bool:
-    """Whether the condition holds in time; returns as soon as it does."""
-    for _ in range(round(within_seconds / 0.02)):
-        if holds():
-            return True
-        await asyncio.sleep(0.02)
-    return False
-
-
-async def eventually(holds: Callable[[], object], *, within_seconds: float = 30.0) -> None:
-    """Returns when the condition holds; fails when it does not in time."""
-    if not await comes_about(holds, within_seconds=within_seconds):
-        pytest.fail(f"did not come about within {within_seconds} s")
 
 
 @dataclass

@@ -17,11 +17,11 @@ from tests.integration.dispatcher.conftest import (
     BatchServer,
     Rig,
     Rigs,
-    eventually,
     headers_of,
     indexes,
     urls,
 )
+from tests.waiting import eventually
 
 from imagelane.contracts.codec import encode
 from imagelane.contracts.events import BatchRequested
@@ -58,7 +58,7 @@ async def test_a_webhooks_hint_makes_polls_unnecessary(rig: Rig, api: BatchServe
     await rig.resolved("acme", 1)
     (batch,) = api.journal
     assert batch.finished_at is not None
-    assert time.monotonic() - batch.finished_at < 5
+    assert time.monotonic() - batch.finished_at < 30
     assert api.looks == 1
     api.on_finish = lambda _batch: rig.hint(Batch("b-9", "acme", "forged", [], 0.0))
     rig.request("acme", 2, [3])

@@ -12,9 +12,9 @@ from tests.integration.dispatcher.conftest import (
     BatchServer,
     Rig,
     Rigs,
-    eventually,
     urls,
 )
+from tests.waiting import eventually
 
 from imagelane.dispatcher.settings import Failpoint
 

@@ -14,7 +14,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
     ConfigResource,
     ResourceType,
 )
-from tests.integration.dispatcher.conftest import BatchServer, Rig, eventually, urls
+from tests.integration.dispatcher.conftest import BatchServer, Rig, urls
+from tests.waiting import eventually
 
 from imagelane.contracts.topics import CALLS
 from imagelane.dispatcher.restoring import restore

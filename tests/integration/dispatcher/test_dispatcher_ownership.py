@@ -22,9 +22,9 @@ from tests.integration.dispatcher.conftest import (
     BatchServer,
     Rig,
     Rigs,
-    eventually,
     urls,
 )
+from tests.waiting import eventually
 
 from imagelane.dispatcher.core.policy import Capabilities
 from imagelane.dispatcher.settings import Failpoint

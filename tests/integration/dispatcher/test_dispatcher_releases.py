@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pytest
-from tests.integration.dispatcher.conftest import JOB, BatchServer, Rig, eventually, indexes, urls
+from tests.integration.dispatcher.conftest import JOB, BatchServer, Rig, indexes, urls
+from tests.waiting import eventually
 
 from imagelane.contracts.commands import CancelJob, DeleteCustomer, ReleaseLane
 

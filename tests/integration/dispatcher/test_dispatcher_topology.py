@@ -13,7 +13,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
     NewPartitions,
     NewTopic,
 )
-from tests.integration.dispatcher.conftest import BatchServer, Rig, eventually
+from tests.integration.dispatcher.conftest import BatchServer, Rig
+from tests.waiting import eventually
 
 from imagelane.contracts.topics import BATCHES, CALLBACKS, CALLS
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.integration.batcher.conftest import workers
-from tests.integration.dispatcher.conftest import Rig, eventually
+from tests.integration.dispatcher.conftest import Rig
+from tests.waiting import eventually
 
 from imagelane.ops.broker import EmbeddedBroker
 

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace as with_fields
 from tests.unit.dispatcher.conftest import ACME, JOB, TERMS, lane, url
 from tests.unit.dispatcher.test_call_spans import Recorded
+from tests.waiting import eventually
 
 from imagelane.contracts.codec import Trace
 from imagelane.dispatcher.batch_api import Gate, MayNotSendError, NewCall
@@ -35,14 +36,6 @@ from imagelane.dispatcher.ownership import Ownership, boot_seconds
 from imagelane.dispatcher.room import Room
 
 ACTIVE = Call("b-1", CallStatus.ACTIVE)
-
-
-async def eventually(holds: Callable[[], object]) -> None:
-    for _ in range(2_000):
-        if holds():
-            return
-        await asyncio.sleep(0.005)
-    pytest.fail("did not come about within 10 s")
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from tests.unit.dispatcher.conftest import ACME, lane
+from tests.waiting import eventually
 
 from imagelane.dispatcher import ownership, watchdog
 from imagelane.dispatcher.core.step import Kind, Pursuit
@@ -107,16 +108,8 @@ class Loop:
                 tasks=tasks,
             )
             running = tasks.create_task(loop.run(stop))
-            await until(lambda: enough() or running.done())
+            await eventually(lambda: enough() or running.done())
             stop.set()
-
-
-async def until(holds: Callable[[], object]) -> None:
-    for _ in range(2_000):
-        if holds():
-            return
-        await asyncio.sleep(0.005)
-    pytest.fail("did not come about within 10 s")
 
 
 def step(customer: str = ACME) -> StepDone:
@@ -183,7 +176,7 @@ async def test_the_watchdog_ends_a_process_that_slept_or_hangs(
     monkeypatch.setattr(watchdog, "_leave", reasons.append)
     dog = Watchdog(Ownership(session_seconds=6.0, polled_at=now - unpolled_seconds))
     dog.start()
-    await until(lambda: not instants)
+    await eventually(lambda: not instants)
     await asyncio.sleep(0.02)
     dog.stop()
     assert bool(reasons) == bool(says)

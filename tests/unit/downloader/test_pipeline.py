@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from msgspec import UNSET
+from tests.waiting import eventually
 
 from imagelane.contracts.codec import UnreadableRecordError, encode
 from imagelane.contracts.events import ImageDownloaded, ImageRequested
@@ -96,14 +97,6 @@ class Kafka:
         return Counter(
             "ok" if event.failure is UNSET else event.failure.code for event in self.told
         )
-
-
-async def eventually(holds: Callable[[], object]) -> None:
-    for _ in range(round(PATIENCE_SECONDS / 0.005)):
-        if holds():
-            return
-        await asyncio.sleep(0.005)
-    pytest.fail(f"did not come about within {PATIENCE_SECONDS} s")
 
 
 class Bench:

@@ -199,15 +199,6 @@ class Gateway:
         return [path for path in self.private.rglob("*") if path.is_file()]
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Returns as soon as the condition holds; fails after ten seconds."""
-    for _ in range(1_000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("it did not come to pass")
-
-
 openapi = cache(OpenApi)  # reading it takes longer than most tests
 Start = Callable[..., AbstractAsyncContextManager[Gateway]]
 

@@ -211,7 +211,7 @@ async def test_what_is_no_regular_file_is_a_404_and_holds_nobody_up(start: Start
         os.mkfifo(folder / "pipe.jpg")
         (folder / "folder.jpg").mkdir()
         for name in ("pipe.jpg", "folder.jpg"):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert (await get(gateway, f"/public/default/{JOB}/7/{name}"))[0] == 404
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.unit.gateway.conftest import Gateway, Start, until
+from tests.unit.gateway.conftest import Gateway, Start
+from tests.waiting import eventually
 
 from imagelane.gateway import streams
 
@@ -110,7 +111,7 @@ async def test_while_nothing_changes_hardly_anything_is_asked(start: Start) -> N
         gateway.tracker.jobs.put(JOB, "acme")
         async with listening(gateway, "/v1/events") as one, listening(gateway, "/v1/events"):
             await heard(one)
-            await until(lambda: gateway.tracker.jobs.asked.count("latest_change") >= 20)
+            await eventually(lambda: gateway.tracker.jobs.asked.count("latest_change") >= 20)
             assert gateway.tracker.jobs.asked.count("progress") <= 2  # each stream looks once
 
 

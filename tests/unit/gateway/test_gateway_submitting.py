@@ -14,8 +14,9 @@ from typing import Any
 import aiohttp
 import pytest
 from msgspec import UNSET
-from tests.unit.gateway.conftest import DEPLOYMENT_SECRET, Answer, Gateway, Start, until
+from tests.unit.gateway.conftest import DEPLOYMENT_SECRET, Answer, Gateway, Start
 from tests.unit.gateway.tracked import NOW
+from tests.waiting import eventually
 
 from imagelane.contracts.codec import encode
 from imagelane.core.identity import job_id_of_key, upload_key
@@ -513,7 +514,7 @@ async def test_a_connection_that_breaks_leaves_nothing_behind(start: Start) -> N
         await writer.wait_closed()
         # The slot is free again, so the gateway has noticed.
         slots = gateway.parts.submissions._slots
-        await until(lambda: not slots._taken)
+        await eventually(lambda: not slots._taken)
         assert (gateway.kafka.sent, gateway.uploads) == ([], [])
 
 
@@ -551,7 +552,7 @@ async def test_a_customer_with_many_bodies_at_a_time_comes_later(start: Start) -
     async with start(bodies_per_customer=1, body_seconds=10) as gateway:
         first = asyncio.create_task(upload(gateway, waiting(), "text/plain"))
         slots = gateway.parts.submissions._slots
-        await until(lambda: bool(slots._taken))
+        await eventually(lambda: bool(slots._taken))
         assert (await submit(gateway)).status == 429
         other = gateway.keys.token("umbra", "submit")
         assert (await submit(gateway, token=other)).status == 202

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 from opentelemetry.trace import SpanKind
 from tests.unit.notifier.test_notice_attempts import notice
+from tests.waiting import eventually
 
 from imagelane.contracts.codec import Trace
 from imagelane.contracts.notices import NoticeRecorded, notice_key
@@ -66,16 +67,8 @@ async def delivering(
         await running
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(2_000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("it did not come to pass")
-
-
 async def until_posted(receiver: Receiver) -> None:
-    await until(lambda: receiver.posted == 1)
+    await eventually(lambda: receiver.posted == 1)
 
 
 async def test_what_fails_is_posted_again_and_each_attempt_is_written() -> None:
@@ -84,7 +77,7 @@ async def test_what_fails_is_posted_again_and_each_attempt_is_written() -> None:
         await one.put(notice(), partition=0)
         for attempt in (Attempt("5xx"), Attempt("timeout"), Attempt("2xx")):
             receiver.answers.put_nowait(attempt)
-        await until(lambda: one.pending(notice_key(notice())) is None)
+        await eventually(lambda: one.pending(notice_key(notice())) is None)
     told = [(record.state, record.attempts, record.last_result) for record in written.records]
     assert told == [("pending", 1, "5xx"), ("pending", 2, "timeout"), ("delivered", 3, "2xx")]
 
@@ -128,7 +121,7 @@ async def test_each_attempt_is_a_span_of_its_job_s_trace_without_the_url_s_secre
         await one.put(replace(notice(), notify_url=url), partition=0)
         for attempt in (attempt_of(503, None), Attempt("timeout"), attempt_of(204, None)):
             receiver.answers.put_nowait(attempt)
-        await until(lambda: one.pending(notice_key(notice())) is None)
+        await eventually(lambda: one.pending(notice_key(notice())) is None)
     spans = exporter.get_finished_spans()
     assert len(spans) == (3 if sampler is ALWAYS_ON else 0)
     assert "T0P-SECRET" not in "".join(span.to_json() for span in spans)

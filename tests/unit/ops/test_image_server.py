@@ -76,10 +76,10 @@ async def test_head_tells_the_size(options: Options, folder: Path, name: str) ->
 
 
 async def test_an_answer_can_be_delayed_without_holding_up_the_others(folder: Path) -> None:
-    async with serving(Options(folder=folder, lists=folder, delay_seconds=0.2)) as url:
+    async with serving(Options(folder=folder, lists=folder, delay_seconds=0.5)) as url:
         asked = time.monotonic()
         await asyncio.gather(*(get(f"{url}/small.jpg") for _ in range(10)))
-        assert 0.2 <= time.monotonic() - asked < 1.5
+        assert 0.5 <= time.monotonic() - asked < 4.5
 
 
 def test_as_a_process_it_says_when_it_is_ready_and_ends_cleanly(folder: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.waiting import eventually
 
 from imagelane.ops.supervisor import Program, ProgramError, Supervisor
 
@@ -20,12 +21,6 @@ STUBBORN: Final = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 def program(name: str, code: str, stop_seconds: float = 8.0) -> Program:
     return Program(name, (sys.executable, "-u", "-c", code), stop_seconds=stop_seconds)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - processes tell by output, not by an event
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -44,7 +39,7 @@ async def test_output_is_kept_and_told_under_the_program_s_name(
     supervisor: Supervisor, said: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     supervisor.start(program("waiter", WAITS))
-    await until(lambda: ("waiter", "up") in said)
+    await eventually(lambda: ("waiter", "up") in said)
     assert (tmp_path / "waiter.log").read_text() == "up\n"
 
 
@@ -52,10 +47,10 @@ async def test_what_is_killed_runs_again_under_another_pid(
     supervisor: Supervisor, said: list[tuple[str, str]]
 ) -> None:
     supervisor.start(program("waiter", WAITS))
-    await until(lambda: said.count(("waiter", "up")) == 1)
+    await eventually(lambda: said.count(("waiter", "up")) == 1)
     first = supervisor.pid("waiter")
     supervisor.kill("waiter", signal.SIGKILL)
-    await until(lambda: said.count(("waiter", "up")) == 2)
+    await eventually(lambda: said.count(("waiter", "up")) == 2)
     assert supervisor.pid("waiter") not in (None, first)
     assert supervisor.starts["waiter"] == 2
 
@@ -71,7 +66,7 @@ async def test_a_program_that_ignores_sigterm_is_killed(
     supervisor: Supervisor, said: list[tuple[str, str]]
 ) -> None:
     supervisor.start(program("stubborn", STUBBORN, stop_seconds=0.2))
-    await until(lambda: ("stubborn", "up") in said)
+    await eventually(lambda: ("stubborn", "up") in said)
     await supervisor.stop("stubborn")
     assert supervisor.pid("stubborn") is None
     assert ("stubborn", "did not end in time and was killed") in said
@@ -87,4 +82,4 @@ async def test_a_line_without_an_end_does_not_stop_the_reading(
 ) -> None:
     endless = "import sys; sys.stdout.write('x' * 3_000_000 + '\\n'); " + WAITS
     supervisor.start(program("loud", endless))
-    await until(lambda: ("loud", "up") in said)
+    await eventually(lambda: ("loud", "up") in said)

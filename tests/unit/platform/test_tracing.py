@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
+from tests.waiting import wait_until
 
 from imagelane.contracts.codec import Headers, Trace, headers_of
 from imagelane.contracts.events import ImageRequested
@@ -67,13 +68,6 @@ def recording(
 def header(traceparent: bytes | None) -> Headers:
     assert traceparent is not None
     return [("ce_id", b"1"), ("traceparent", traceparent)]
-
-
-def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -218,11 +212,11 @@ def test_what_a_stuck_collector_does_not_take_is_dropped_and_counted(
     processor = BoundedSpans(exporter, 20)
     tracing = SpanExports(Resource({}), processor, sampler_of(TracingSettings()), "")
     told(tracing, IMAGE, Done(ROOT))
-    until(lambda: exporter.taken)
+    wait_until(lambda: exporter.taken)
     began_at = time.monotonic()
     for _ in range(100):
         told(tracing, IMAGE, Done(STEP))
-    assert time.monotonic() - began_at < 5.0
+    assert time.monotonic() - began_at < DEADLINE_SECONDS
     assert counted("dropped") == 80
     exporter.go_on.set()
     processor.shutdown()

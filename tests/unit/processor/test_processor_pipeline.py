@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
+from tests.waiting import eventually
 
 from imagelane.contracts.codec import encode
 from imagelane.contracts.events import ImageDownloaded, ImageProcessed
@@ -132,19 +133,11 @@ async def processing(
             await running
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + 5
-    while not condition():
-        assert loop.time() < deadline, "it did not happen in time"
-        await asyncio.sleep(0)
-
-
 async def processed_one(road: Road, event: WorkItem, folder: Path, *, broken: bool = False) -> None:
     road.gate.set()
     async with processing(road, folder, broken=broken):
         road.waiting.put_nowait(event)
-        await until(lambda: "done" in road.happened)
+        await eventually(lambda: "done" in road.happened)
 
 
 async def test_stored_then_told_then_deleted_then_done(tmp_path: Path) -> None:
@@ -202,10 +195,10 @@ async def test_an_image_whose_partition_left_meanwhile_is_not_told(tmp_path: Pat
     taken = item(downloaded(1))
     async with processing(road, tmp_path):
         road.waiting.put_nowait(taken)
-        await until(lambda: road.at_work == 1)
+        await eventually(lambda: road.at_work == 1)
         taken.tenure.revoked = True
         road.gate.set()
-        await until(lambda: "done" in road.happened)
+        await eventually(lambda: "done" in road.happened)
     assert road.happened == ["stored", "done"]
 
 
@@ -243,8 +236,8 @@ async def test_no_more_is_taken_than_may_be_open(tmp_path: Path) -> None:
     async with processing(road, tmp_path, images_at_once=3):
         for index in range(10):
             road.waiting.put_nowait(item(downloaded(index)))
-        await until(lambda: road.at_work == 3)
+        await eventually(lambda: road.at_work == 3)
         assert road.waiting.qsize() == 7
         road.gate.set()
-        await until(lambda: road.happened.count("done") == 10)
+        await eventually(lambda: road.happened.count("done") == 10)
     assert road.most_at_work <= 3

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from tests.waiting import eventually
 
 from imagelane.standin import journal
 from imagelane.standin.app import running
@@ -23,15 +24,6 @@ from imagelane.standin.options import Options
 from imagelane.standin.running import Duration
 
 JPEG = b"\xff\xd8\xff\xe0 the rest does not matter"
-
-
-async def eventually(holds: Callable[[], object], *, within_seconds: float = 10.0) -> None:
-    """Returns when the condition holds; fails when it does not in time."""
-    for _ in range(round(within_seconds / 0.01)):
-        if holds():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail(f"did not come about within {within_seconds} s")
 
 
 @dataclass

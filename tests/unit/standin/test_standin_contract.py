@@ -7,7 +7,8 @@ import time
 
 import aiohttp
 import pytest
-from tests.unit.standin.conftest import Images, Start, eventually
+from tests.unit.standin.conftest import Images, Start
+from tests.waiting import eventually
 
 from imagelane.standin.running import Duration
 

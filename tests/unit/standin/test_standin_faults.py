@@ -9,7 +9,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
-from tests.unit.standin.conftest import JPEG, Images, Start, eventually
+from tests.unit.standin.conftest import JPEG, Images, Start
+from tests.waiting import eventually
 
 from imagelane.standin.api import check_loopback
 from imagelane.standin.faults import Faults

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
-from tests.unit.standin.conftest import Receiver, Start, eventually
+from tests.unit.standin.conftest import Receiver, Start
+from tests.waiting import eventually
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="
 BODY = {"customer": "acme", "urls": ["http://127.0.0.1/1.jpg"], "reference": "r-1"}
@@ -77,7 +78,7 @@ async def test_an_early_webhook_without_a_receiver_does_not_hold_the_answer_up(
 ) -> None:
     async with start(webhook_secret=SECRET) as api:
         await api.order(webhooks="early", never_end=True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             status, _ = await api.post({**BODY, "callback_url": "http://127.0.0.1:1/hook"})
         assert status == 202
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from tests.waiting import wait_until
 
 from imagelane.platform.records import Record
 from imagelane.tracker.following import Following
@@ -48,13 +49,6 @@ class Silence:
         self.closed += 1
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def test_a_tracker_that_has_nothing_to_read_begins_anew_when_a_rebuild_is_ordered(
     engine: Engine,
 ) -> None:
@@ -65,10 +59,10 @@ def test_a_tracker_that_has_nothing_to_read_begins_anew_when_a_rebuild_is_ordere
     stop = threading.Event()
     thread = threading.Thread(target=following.run, args=[stop])
     thread.start()
-    until(lambda: silence.reads > 3)
+    wait_until(lambda: silence.reads > 3)
     assert (len(silence.began_with), silence.closed) == (1, 0)
     rebuild(engine, keep_before_ms=None)
-    until(lambda: len(silence.began_with) == 2 and silence.reads > 6)
+    wait_until(lambda: len(silence.began_with) == 2 and silence.reads > 6)
     assert (silence.began_with, silence.closed) == ([{}, {}], 1)
     assert (following.lives(), following.is_ready()) == ("", "")
     stop.set()
@@ -88,7 +82,7 @@ def test_a_tracker_whose_file_is_deleted_or_another_one_leaves(
     following = Following(open_reader, Ledger(engine), Retention(engine, days=90), watch.check)
     with ThreadPoolExecutor(1) as threads:
         running = threads.submit(following.run, threading.Event())
-        until(lambda: silence.reads > 3)
+        wait_until(lambda: silence.reads > 3)
         if other:
             (Path(database.path).parent / "another").write_bytes(b"")
             (Path(database.path).parent / "another").replace(database.path)

@@ -70,9 +70,9 @@ def run(copy: Path, tests: Iterable[str]) -> Outcome:
     report = copy / REPORT
     report.unlink(missing_ok=True)
     pytest = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
-    done = _command(
-        copy, f"PYTHONPATH={python_path}", *pytest, "-p", "tests.mutants.reporting", *tests
-    )
+    # A folder of its own: else each of these runs also clears away what earlier sessions have left.
+    own = ("--basetemp", str(copy / "temporary"), "-p", "tests.mutants.reporting")
+    done = _command(copy, f"PYTHONPATH={python_path}", *pytest, *own, *tests)
     if not report.exists():
         return Outcome(errors=["pytest did not come to its end"], said=done.stdout + done.stderr)
     outcome = msgspec.json.decode(report.read_bytes(), type=Outcome)

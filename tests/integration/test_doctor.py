@@ -12,14 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
+from confluent_kafka.admin import AdminClient
 from moto.server import ThreadedMotoServer
+from tests.integration.configuring import configure_topic
 from typer.testing import CliRunner
 
 from imagelane.ops.cli import app
@@ -154,10 +149,7 @@ def test_a_deployment_without_faults_has_no_finding(
 
 def test_faults_of_the_broker_are_found_and_named(kafka: KafkaSettings) -> None:
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    retention = ConfigEntry("retention.ms", "60000", incremental_operation=AlterConfigOpType.SET)
-    jobs = ConfigResource(ResourceType.TOPIC, kafka.topic("jobs"), incremental_configs=[retention])
-    for altered in admin.incremental_alter_configs([jobs]).values():
-        altered.result(30)
+    configure_topic(kafka, "jobs", {"retention.ms": "60000"})
     for deleted in admin.delete_topics([kafka.topic("batches")]).values():
         deleted.result(30)
     servers = f"{kafka.bootstrap_servers},{NOBODY}"

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported
     AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
     NewPartitions,
     NewTopic,
-    ResourceType,
 )
+from tests.integration.configuring import configure_topic
+from tests.waiting import eventually, wait_until
 
 from imagelane.contracts import topics as names
 from imagelane.contracts.events import JobAccepted
@@ -54,12 +50,7 @@ class Broker:
         return TopologyWatch(self.settings(**changes), *services)
 
     def configure(self, topic: str, name: str, value: str) -> None:
-        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(
-            ResourceType.TOPIC, self.kafka.topic(topic), incremental_configs=[entry]
-        )
-        for answer in self.admin.incremental_alter_configs([resource]).values():
-            answer.result()
+        configure_topic(self.kafka, topic, {name: value})
 
     def grow(self, topic: str, partitions: int) -> None:
         wanted = NewPartitions(self.kafka.topic(topic), partitions)
@@ -70,19 +61,13 @@ class Broker:
         name = self.kafka.topic(topic)
         for answer in self.admin.delete_topics([name]).values():
             answer.result()
-        self.until(lambda: name not in self.admin.list_topics().topics)
+        wait_until(lambda: name not in self.admin.list_topics().topics)
 
     def create(self, topic: str, partitions: int) -> None:
         name = self.kafka.topic(topic)
         for answer in self.admin.create_topics([NewTopic(name, partitions, 1)]).values():
             answer.result()
-        self.until(lambda: name in self.admin.list_topics().topics)
-
-    def until(self, holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
-        while not holds():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: name in self.admin.list_topics().topics)
 
 
 @pytest.fixture
@@ -216,11 +201,10 @@ async def test_whoever_produces_leaves_when_a_topic_grows_and_who_holds_lanes_do
     broker_of.grow(names.PROCESSED, 6)
     broker_of.grow(names.COMPLETED, 6)
     words = "has 6 partitions, IMAGELANE_KAFKA__STRICT_PARTITIONS says 4"
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         with pytest.raises(TopologyError, match=f"processed {words}"):
             await standing[0]
-    for _ in range(100):
-        await asyncio.sleep(0.0 if dispatcher.doubt and of_lanes.difference else 0.1)
+    await eventually(lambda: dispatcher.doubt and of_lanes.difference)
     assert f"completed {words}" in dispatcher.doubt
     assert f"completed {words}" in of_lanes.difference
     assert f"processed {words}" in of_lanes.difference

@@ -7,13 +7,7 @@ import json
 
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
+from tests.integration.configuring import configure_topic
 from tests.integration.dispatcher.conftest import BatchServer, Rig, urls
 from tests.waiting import eventually
 
@@ -41,13 +35,7 @@ def compact_quickly(kafka: KafkaSettings) -> None:
         "delete.retention.ms": "0",
         "max.compaction.lag.ms": "1000",
     }
-    entries = [
-        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-        for name, value in wanted.items()
-    ]
-    resource = ConfigResource(ResourceType.TOPIC, kafka.topic(CALLS), incremental_configs=entries)
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    admin.incremental_alter_configs([resource])[resource].result(10)
+    configure_topic(kafka, CALLS, wanted)
 
 
 def records(kafka: KafkaSettings) -> int:

@@ -253,15 +253,6 @@ def reader(kafka: KafkaSettings, topics: Iterable[str]) -> Consumer:
     return consumer
 
 
-def read_all(kafka: KafkaSettings, topic: str) -> list[Message]:
-    consumer = reader(kafka, [topic])
-    messages: list[Message] = []
-    while more := consumer.consume(10_000, 0.5):
-        messages += more
-    consumer.close()
-    return messages
-
-
 @dataclass
 class Worker:
     """One process of the batcher, with its log."""

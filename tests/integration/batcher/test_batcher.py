@@ -18,7 +18,6 @@ from tests.integration.batcher.conftest import (
     Road,
     job_id,
     now,
-    read_all,
     workers,
 )
 from tests.waiting import wait_until
@@ -29,6 +28,7 @@ from imagelane.contracts import events as e
 from imagelane.contracts import parts as p
 from imagelane.contracts.topics import dead_letter_topic
 from imagelane.core.partitioning import partition_of
+from imagelane.platform.latest_records import read_records
 from imagelane.platform.settings import KafkaSettings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
@@ -125,7 +125,7 @@ def test_records_that_cannot_be_read_become_dead_letters_and_nothing_else_suffer
         road.processed("acme", job, range(3))
         road.sealed("acme", job, 3)
         wait_until(lambda: bool(dispatcher.finished), "job finished")
-        letters = sorted(read_all(kafka, dead_letter_topic("processed")), key=place_before)
+        letters = sorted(letters_of(kafka, "processed", count=5), key=place_before)
         assert [letter.value() for letter in letters] == [
             b"{no json",
             None,
@@ -138,8 +138,20 @@ def test_records_that_cannot_be_read_become_dead_letters_and_nothing_else_suffer
         assert headers["h"] == b"1"
         assert headers["__dlq.errors.partition"] == str(home).encode()
         assert headers["__dlq.errors.offset"] == b"0"
-        assert len(read_all(kafka, dead_letter_topic("jobs"))) == 2
-        assert len(read_all(kafka, dead_letter_topic("completed"))) == 1
+        assert len(letters_of(kafka, "jobs", count=2)) == 2
+        assert len(letters_of(kafka, "completed", count=1)) == 1
+
+
+def letters_of(kafka: KafkaSettings, topic: str, *, count: int) -> list[Message]:
+    """What has come to `dlq.<topic>`, as soon as so many have."""
+    found: list[Message] = []
+
+    def have_come() -> bool:
+        found[:] = read_records(kafka, dead_letter_topic(topic))
+        return len(found) >= count
+
+    wait_until(have_come, f"{count} letters of {topic}")
+    return found
 
 
 def test_a_lost_table_is_noticed_and_caught_up_from_the_answers(

@@ -20,11 +20,11 @@ from tests.integration.batcher.conftest import (
     Road,
     Worker,
     job_id,
-    read_all,
     workers,
 )
 from tests.waiting import wait_until
 
+from imagelane.platform.latest_records import read_records
 from imagelane.platform.settings import KafkaSettings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(280)]
@@ -81,7 +81,7 @@ def resident_mib(worker: Worker) -> float:
 
 def living(kafka: KafkaSettings) -> set[bytes | None]:
     """The keys that compaction leaves, once it is through: those whose last record has a value."""
-    last = {message.key(): message.value() for message in read_all(kafka, CHANGELOG)}
+    last = {message.key(): message.value() for message in read_records(kafka, CHANGELOG)}
     return {key for key, value in last.items() if value is not None}
 
 
@@ -139,7 +139,7 @@ def test_many_jobs_leave_changelog_and_memory_as_they_were(
         def compacted() -> bool:
             roll_segments(kafka)
             time.sleep(1.0)
-            return len(read_all(kafka, CHANGELOG)) < written / 10
+            return len(list(read_records(kafka, CHANGELOG))) < written / 10
 
         wait_until(compacted, "compaction", within_seconds=90.0)
         finished = len(dispatcher.finished)
@@ -151,6 +151,6 @@ def test_many_jobs_leave_changelog_and_memory_as_they_were(
 def ends(kafka: KafkaSettings) -> dict[int, int]:
     """How many records were ever written to each partition of the changelog."""
     last: dict[int, int] = {}
-    for message in read_all(kafka, CHANGELOG):
+    for message in read_records(kafka, CHANGELOG):
         last[message.partition() or 0] = (message.offset() or 0) + 1
     return last

@@ -12,7 +12,6 @@ from tests.integration.batcher.conftest import (
     Road,
     job_id,
     now,
-    read_all,
     workers,
 )
 from tests.waiting import wait_until
@@ -21,6 +20,7 @@ from imagelane.contracts import codec
 from imagelane.contracts import commands as c
 from imagelane.contracts import events as e
 from imagelane.contracts.topics import FINISHED, dead_letter_topic
+from imagelane.platform.latest_records import read_records
 from imagelane.platform.settings import KafkaSettings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
@@ -72,6 +72,8 @@ def test_people_and_deadlines_end_jobs_whatever_comes_first(
         road.sealed("slow", late, 4)
         road.send_bytes("commands", b"acme", b'{"type":"cancel.job.v1"}')
         wait_until(lambda: len({one.job_id for one in dispatcher.finished}) == 5, "all have ended")
+        letters = dead_letter_topic("commands")
+        wait_until(lambda: any(read_records(kafka, letters)), "the dead letter")
         assert worker.process.poll() is None
 
     ends = {one.job_id: one for one in dispatcher.finished}
@@ -85,8 +87,8 @@ def test_people_and_deadlines_end_jobs_whatever_comes_first(
     assert told[late] == (1, 1, 2, "deadline")
     assert (ends[after].delivered, ends[after].cancelled) == (3, 0)
     assert dispatcher.images_in_two_calls() == 0
-    (letter,) = read_all(kafka, dead_letter_topic("commands"))
+    (letter,) = read_records(kafka, letters)
     assert json.loads(letter.value() or b"")["type"] == "cancel.job.v1"
-    for message in read_all(kafka, FINISHED):
+    for message in read_records(kafka, FINISHED):
         event = codec.decode(FINISHED, message.value())
         assert event == ends[event.job_id]

@@ -37,6 +37,7 @@ from imagelane.contracts.parts import ReadyImages, SettledImages
 from imagelane.contracts.topics import COMPLETED, TOPIC_OF, dead_letter_topic
 from imagelane.core.partitioning import partition_of
 from imagelane.ops import topics
+from imagelane.platform.latest_records import read_records
 from imagelane.platform.settings import KafkaSettings
 
 JOB = "a" * 32
@@ -330,19 +331,7 @@ class Rig:
 
     def dead_letters(self, topic: str) -> list[Message]:
         """What has come to `dlq.<topic>` so far."""
-        name = self.kafka.topic(dead_letter_topic(topic))
-        reader = Consumer(
-            {
-                "bootstrap.servers": self.kafka.bootstrap_servers,
-                "group.id": "x",
-                "isolation.level": "read_committed",
-            }
-        )
-        count = len(reader.list_topics(name).topics[name].partitions)
-        reader.assign([TopicPartition(name, at, OFFSET_BEGINNING) for at in range(count)])
-        found = [one for _ in range(4) for one in reader.consume(100, 0.5)]
-        reader.close()
-        return found
+        return list(read_records(self.kafka, dead_letter_topic(topic)))
 
     def log_of(self, process: subprocess.Popen[bytes]) -> str:
         at = self._processes.index(process)

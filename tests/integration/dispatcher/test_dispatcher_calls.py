@@ -21,7 +21,7 @@ from tests.integration.dispatcher.conftest import (
     indexes,
     urls,
 )
-from tests.waiting import eventually
+from tests.waiting import eventually, eventually_found
 
 from imagelane.contracts.codec import encode
 from imagelane.contracts.events import BatchRequested
@@ -122,6 +122,7 @@ async def test_unreadable_records_are_set_aside_and_the_lane_goes_on(
     producer.flush(10)
     rig.request("acme", 1, [1])
     await rig.resolved("acme", 1)
+    await eventually_found(lambda: len(rig.dead_letters("batches")) >= 5)
     letters = await asyncio.to_thread(rig.dead_letters, "batches")
     reasons = [headers_of(one)["__dlq.errors.message"] for one in letters]
     assert len(reasons) == 5

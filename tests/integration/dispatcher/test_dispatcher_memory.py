@@ -6,13 +6,13 @@ import asyncio
 import json
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from tests.integration.configuring import configure_topic
 from tests.integration.dispatcher.conftest import BatchServer, Rig, urls
 from tests.waiting import eventually
 
 from imagelane.contracts.topics import CALLS
 from imagelane.dispatcher.restoring import restore
+from imagelane.platform.latest_records import read_records
 from imagelane.platform.settings import KafkaSettings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -40,24 +40,7 @@ def compact_quickly(kafka: KafkaSettings) -> None:
 
 def records(kafka: KafkaSettings) -> int:
     """How many records lie in the log, whatever they say."""
-    reader = Consumer(
-        {
-            "bootstrap.servers": kafka.bootstrap_servers,
-            "group.id": f"{kafka.topic_prefix}count",
-            "enable.auto.commit": False,
-        }
-    )
-    topic = kafka.topic(CALLS)
-    reader.assign(
-        [TopicPartition(topic, at, OFFSET_BEGINNING) for at in range(kafka.strict_partitions)]
-    )
-    count, silences = 0, 0
-    while silences < 3:
-        read = [one for one in reader.consume(1_000, 0.5) if one.error() is None]
-        count += len(read)
-        silences = 0 if read else silences + 1
-    reader.close()
-    return count
+    return sum(1 for _ in read_records(kafka, CALLS))
 
 
 def remembered(kafka: KafkaSettings) -> int:

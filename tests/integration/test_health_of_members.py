@@ -25,7 +25,6 @@ pytestmark = pytest.mark.kafka
 SERVICE = "downloader"
 TOPIC = "requested"
 PARTITIONS = 4
-PATIENCE_SECONDS = 60.0
 
 
 @dataclass

@@ -34,7 +34,7 @@ from imagelane.platform.tenures import Tenure
 from imagelane.platform.work import WorkItem
 
 JOB = "a" * 32
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 
 def requested(url: str, index: int = 0, customer: str = "acme", **fields: Any) -> ImageRequested:

@@ -14,28 +14,22 @@ LOOK_SECONDS: Final = 0.02
 
 
 async def comes_about(
-    holds: Callable[[], object],
-    *,
-    within_seconds: float = PATIENCE_SECONDS,
-    look_seconds: float = LOOK_SECONDS,
+    holds: Callable[[], object], *, within_seconds: float = PATIENCE_SECONDS
 ) -> bool:
     """Whether the condition holds in time; returns as soon as it does."""
     deadline = time.monotonic() + within_seconds
     while not holds():
         if time.monotonic() > deadline:
             return False
-        await asyncio.sleep(look_seconds)
+        await asyncio.sleep(LOOK_SECONDS)
     return True
 
 
 async def eventually(
-    holds: Callable[[], object],
-    *,
-    within_seconds: float = PATIENCE_SECONDS,
-    look_seconds: float = LOOK_SECONDS,
+    holds: Callable[[], object], *, within_seconds: float = PATIENCE_SECONDS
 ) -> None:
     """Returns when the condition holds; fails the test when it does not in time."""
-    if not await comes_about(holds, within_seconds=within_seconds, look_seconds=look_seconds):
+    if not await comes_about(holds, within_seconds=within_seconds):
         pytest.fail(f"did not come about within {within_seconds} s")
 
 

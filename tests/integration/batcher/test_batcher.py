@@ -20,15 +20,14 @@ from tests.integration.batcher.conftest import (
     now,
     workers,
 )
+from tests.integration.dead_letters import letters_of
 from tests.waiting import wait_until
 
 from imagelane.batcher.leaving import Exit
 from imagelane.contracts import codec
 from imagelane.contracts import events as e
 from imagelane.contracts import parts as p
-from imagelane.contracts.topics import dead_letter_topic
 from imagelane.core.partitioning import partition_of
-from imagelane.platform.latest_records import read_records
 from imagelane.platform.settings import KafkaSettings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
@@ -140,18 +139,6 @@ def test_records_that_cannot_be_read_become_dead_letters_and_nothing_else_suffer
         assert headers["__dlq.errors.offset"] == b"0"
         assert len(letters_of(kafka, "jobs", count=2)) == 2
         assert len(letters_of(kafka, "completed", count=1)) == 1
-
-
-def letters_of(kafka: KafkaSettings, topic: str, *, count: int) -> list[Message]:
-    """What has come to `dlq.<topic>`, as soon as so many have."""
-    found: list[Message] = []
-
-    def have_come() -> bool:
-        found[:] = read_records(kafka, dead_letter_topic(topic))
-        return len(found) >= count
-
-    wait_until(have_come, f"{count} letters of {topic}")
-    return found
 
 
 def test_a_lost_table_is_noticed_and_caught_up_from_the_answers(

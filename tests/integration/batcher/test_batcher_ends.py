@@ -14,12 +14,13 @@ from tests.integration.batcher.conftest import (
     now,
     workers,
 )
+from tests.integration.dead_letters import letters_of
 from tests.waiting import wait_until
 
 from imagelane.contracts import codec
 from imagelane.contracts import commands as c
 from imagelane.contracts import events as e
-from imagelane.contracts.topics import FINISHED, dead_letter_topic
+from imagelane.contracts.topics import FINISHED
 from imagelane.platform.latest_records import read_records
 from imagelane.platform.settings import KafkaSettings
 
@@ -72,8 +73,7 @@ def test_people_and_deadlines_end_jobs_whatever_comes_first(
         road.sealed("slow", late, 4)
         road.send_bytes("commands", b"acme", b'{"type":"cancel.job.v1"}')
         wait_until(lambda: len({one.job_id for one in dispatcher.finished}) == 5, "all have ended")
-        letters = dead_letter_topic("commands")
-        wait_until(lambda: any(read_records(kafka, letters)), "the dead letter")
+        letters_of(kafka, "commands", count=1)
         assert worker.process.poll() is None
 
     ends = {one.job_id: one for one in dispatcher.finished}
@@ -87,7 +87,7 @@ def test_people_and_deadlines_end_jobs_whatever_comes_first(
     assert told[late] == (1, 1, 2, "deadline")
     assert (ends[after].delivered, ends[after].cancelled) == (3, 0)
     assert dispatcher.images_in_two_calls() == 0
-    (letter,) = read_records(kafka, letters)
+    (letter,) = letters_of(kafka, "commands", count=1)
     assert json.loads(letter.value() or b"")["type"] == "cancel.job.v1"
     for message in read_records(kafka, FINISHED):
         event = codec.decode(FINISHED, message.value())

@@ -34,10 +34,9 @@ from imagelane.contracts.events import (
 )
 from imagelane.contracts.image_sets import pack, unpack
 from imagelane.contracts.parts import ReadyImages, SettledImages
-from imagelane.contracts.topics import COMPLETED, TOPIC_OF, dead_letter_topic
+from imagelane.contracts.topics import COMPLETED, TOPIC_OF
 from imagelane.core.partitioning import partition_of
 from imagelane.ops import topics
-from imagelane.platform.latest_records import read_records
 from imagelane.platform.settings import KafkaSettings
 
 JOB = "a" * 32
@@ -328,10 +327,6 @@ class Rig:
 
     def _has(self, customer: str, seq: int) -> bool:
         return any(call.seq == seq for call in self.told.calls(customer))
-
-    def dead_letters(self, topic: str) -> list[Message]:
-        """What has come to `dlq.<topic>` so far."""
-        return list(read_records(self.kafka, dead_letter_topic(topic)))
 
     def log_of(self, process: subprocess.Popen[bytes]) -> str:
         at = self._processes.index(process)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from confluent_kafka import Producer
 from msgspec import UNSET
+from tests.integration.dead_letters import letters_of
 from tests.integration.dispatcher.conftest import (
     JOB,
     OTHER_JOB,
@@ -21,7 +22,7 @@ from tests.integration.dispatcher.conftest import (
     indexes,
     urls,
 )
-from tests.waiting import eventually, eventually_found
+from tests.waiting import eventually
 
 from imagelane.contracts.codec import encode
 from imagelane.contracts.events import BatchRequested
@@ -122,8 +123,7 @@ async def test_unreadable_records_are_set_aside_and_the_lane_goes_on(
     producer.flush(10)
     rig.request("acme", 1, [1])
     await rig.resolved("acme", 1)
-    await eventually_found(lambda: len(rig.dead_letters("batches")) >= 5)
-    letters = await asyncio.to_thread(rig.dead_letters, "batches")
+    letters = await asyncio.to_thread(letters_of, rig.kafka, "batches", count=5)
     reasons = [headers_of(one)["__dlq.errors.message"] for one in letters]
     assert len(reasons) == 5
     assert [words for words in reasons if "misplaced" in words]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import time
 
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but not re-exported
@@ -14,7 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # public, but 
     NewTopic,
 )
 from tests.integration.dispatcher.conftest import BatchServer, Rig
-from tests.waiting import eventually
+from tests.waiting import eventually, wait_until
 
 from imagelane.contracts.topics import BATCHES, CALLBACKS, CALLS
 
@@ -32,10 +31,7 @@ def admin_of(rig: Rig) -> AdminClient:
 def delete(rig: Rig, topic: str) -> None:
     admin, name = admin_of(rig), rig.kafka.topic(topic)
     admin.delete_topics([name])[name].result(30)
-    deadline = time.monotonic() + 30
-    while name in admin.list_topics(timeout=10).topics:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: name not in admin.list_topics(timeout=10).topics)
 
 
 def make_anew(rig: Rig, topic: str) -> None:
